@@ -1,0 +1,60 @@
+"""Typed records: what everything downstream of the sources speaks.
+
+A record knows where it came from (`Origin`), so that every later sentence can point at file and line.
+"""
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a record stands: `file` as the user named it, `line` 1-based (None where the format has no lines), `row` the 1-based record number."""
+
+    file: str
+    line: int | None
+    row: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """A document or passage to learn as it is."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+    origin: Origin | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn. `weight` 0 keeps an assistant turn as context only (OpenAI's field); `extra` holds tool_calls, name, tool_call_id ... as given."""
+
+    role: str
+    content: str
+    weight: float = 1.0
+    extra: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns of system, user, assistant and tool, with the tools on offer (OpenAI's JSON shape)."""
+
+    kind: ClassVar[str] = "conversation"
+    messages: tuple[Message, ...]
+    tools: tuple[dict, ...] = ()
+    origin: Origin | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A text and the one label it deserves."""
+
+    kind: ClassVar[str] = "labelled"
+    text: str
+    label: str
+    origin: Origin | None = None
+    group: str | None = None
+
+
+Record = Text | Conversation | Labelled
