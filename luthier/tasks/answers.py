@@ -1,0 +1,24 @@
+"""An answer to one record, whoever gave it: a model, a baseline, an endpoint."""
+from dataclasses import dataclass
+
+
+@dataclass
+class Answer:
+    """What a contestant said about one record and what it cost."""
+
+    text: str
+    """The answer as written; for labels the label."""
+    label: str | None = None
+    """The label chosen, where the task has labels."""
+    probabilities: dict[str, float] | None = None
+    """Probability of each label, where known."""
+    nll: float | None = None
+    """Negative log-likelihood of the reference answer in nats, where the contestant has one."""
+    learned_tokens: int = 0
+    """Tokens of the reference answer that `nll` is summed over."""
+    tokens_in: int = 0
+    """Tokens read."""
+    tokens_out: int = 0
+    """Tokens written."""
+    seconds: float = 0.0
+    """Wall time of this answer; in a batch, its share."""
