@@ -1,0 +1,4 @@
+"""What is minimised, one file each."""
+from luthier.objectives.sft import SFT
+
+OBJECTIVES = {"sft": SFT}

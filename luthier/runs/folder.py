@@ -1,0 +1,148 @@
+"""A run on disk: one folder that explains itself, written by whoever runs it and read by everyone else."""
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from luthier.errors import RecipeError
+from luthier.files import FolderLock, read_json, sweep, write_file, write_json
+from luthier.runs.events import Event
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+ADJECTIVES = "amber brisk calm deep early fair gentle honest keen light mellow noble plain quiet rare steady tidy vivid warm young".split()
+NOUNS = "alder badger cedar dove elm finch grove heron iris jay kestrel larch maple nightjar otter pine quail robin spruce thrush".split()
+
+
+def runs_root() -> Path:
+    """The folder that holds all runs: LUTHIER_RUNS, else ./runs."""
+    return Path(os.environ.get("LUTHIER_RUNS") or "runs")
+
+
+class Run:
+    """A run's folder and the files in it; every path is given here and nowhere else."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.name = self.path.name
+
+    @property
+    def data_folder(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def tokens_folder(self) -> Path:
+        return self.path / "tokens"
+
+    @property
+    def model_folder(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def evaluation_folder(self) -> Path:
+        return self.path / "evaluation"
+
+    # ---- facts --------------------------------------------------------------------------------
+    def facts(self) -> dict:
+        """What run.json says: status, phase, seed, versions, machine, data, model, cost."""
+        return read_json(self.path / "run.json")
+
+    def update(self, **facts) -> dict:
+        """Durably merge facts into run.json."""
+        path = self.path / "run.json"
+        merged = {**(read_json(path) if path.exists() else {}), **facts}
+        write_json(path, merged)
+        return merged
+
+    def recipe(self) -> dict:
+        """The resolved recipe as a mapping."""
+        return read_json(self.path / "config.resolved.json")
+
+    def status(self) -> str:
+        return self.facts()["status"]
+
+    # ---- logs ---------------------------------------------------------------------------------
+    def append(self, file: str, row: dict) -> None:
+        """Add one JSON line to a log; a torn last line of a killed process is cut off first."""
+        line = json.dumps(row, ensure_ascii=False) + "\n"
+        with open(self.path / file, "a", encoding="utf-8") as stream:
+            stream.write(line)
+
+    def rows(self, file: str) -> list[dict]:
+        """All whole lines of a JSONL log; none where the file is not there yet."""
+        path = self.path / file
+        if not path.exists():
+            return []
+        with open(path, encoding="utf-8") as stream:
+            return [json.loads(line) for line in stream if line.endswith("\n")]
+
+    def keep_rows(self, file: str, keep) -> None:
+        """Durably rewrite a log with the rows for which `keep(row)` holds: what a resumed run will write again must not stand twice."""
+        rows = [row for row in self.rows(file) if keep(row)]
+        write_file(self.path / file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+    def event(self, event: Event) -> None:
+        """Log what was said, except progress, which is for the moment only."""
+        if event.kind not in ("progress", "step"):
+            self.append("events.jsonl", {"time": round(time.time(), 3), "kind": event.kind, "message": event.message, "data": event.data})
+
+    def lock(self) -> FolderLock:
+        return FolderLock(self.path)
+
+
+# ---- making and finding -------------------------------------------------------------------------
+def fresh_name(root: Path) -> str:
+    """An unused two-word name; drawn from the system's randomness so that two processes do not meet."""
+    draw = random.SystemRandom()
+    names = (f"{draw.choice(ADJECTIVES)}-{draw.choice(NOUNS)}" for _ in range(1000))
+    return next((name for name in names if not (root / name).exists()), f"run-{time.time_ns()}")
+
+
+def numbered_name(root: Path, stem: str) -> str:
+    """`stem`, or `stem-2`, `stem-3` ... where it is taken."""
+    return next(name for number in range(1, 100000) if not (root / (name := stem if number == 1 else f"{stem}-{number}")).exists())
+
+
+def create(name: str = "", *, stem: str = "") -> Run:
+    """Make a new run folder; a name that is taken or not a plain name is a RecipeError."""
+    root = runs_root()
+    root.mkdir(parents=True, exist_ok=True)
+    name = name or (numbered_name(root, stem) if stem else fresh_name(root))
+    if not NAME.fullmatch(name):
+        raise RecipeError(f"{name!r} is no run name", code="R120", hint="use letters, digits, dot, dash and underscore")
+    try:
+        (root / name).mkdir()
+    except FileExistsError:
+        raise RecipeError(f"a run named {name!r} exists in {root}", code="R121", hint="choose another --name, or continue it with --resume") from None
+    run = Run(root / name)
+    run.update(name=name, status="created", created=round(time.time(), 3))
+    return run
+
+
+def everything() -> Iterator[Run]:
+    """All runs, the newest first."""
+    root = runs_root()
+    found = [Run(path.parent) for path in root.glob("*/run.json")] if root.is_dir() else []
+    yield from sorted(found, key=lambda run: -run.facts().get("created", 0))
+
+
+def find(name: str) -> Run:
+    """A run by name, unique prefix, `last`, or path; else a RecipeError that lists what there is."""
+    if (Path(name) / "run.json").is_file():
+        return Run(Path(name).resolve())
+    runs = list(everything())
+    if name == "last" and runs:
+        return runs[0]
+    matches = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    listed = ", ".join(run.name for run in (matches or runs)[:10]) or "none yet"
+    reason = f"{name!r} fits several runs" if matches else f"there is no run {name!r} in {runs_root()}"
+    raise RecipeError(f"{reason}: {listed}", code="R122", hint="luthier runs ls")
+
+
+def tidy(run: Run) -> list[str]:
+    """Remove what a killed process left half-written in a run's folder; returns the names removed."""
+    return sweep(run.path)

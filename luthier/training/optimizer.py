@@ -1,0 +1,49 @@
+"""AdamW (Loshchilov and Hutter, arXiv:1711.05101) over the trainable tensors, and gradients made one: scaled, measured, clipped."""
+import torch
+from torch import Tensor, nn
+
+
+def adamw(parameters: dict[str, Tensor], *, weight_decay: float, beta1: float, beta2: float, epsilon: float) -> torch.optim.AdamW:
+    """AdamW over named parameters; matrices decay, vectors (norms, biases) do not. The learning rate is set at every step."""
+    matrices = [tensor for tensor in parameters.values() if tensor.ndim >= 2]
+    vectors = [tensor for tensor in parameters.values() if tensor.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=(beta1, beta2), eps=epsilon, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The optimizer's state as named tensors: `<parameter>/<entry>`."""
+    state = optimizer.state
+    return {f"{name}/{entry}": value for name, tensor in parameters.items() for entry, value in state.get(tensor, {}).items()}
+
+
+def load_state(optimizer: torch.optim.Optimizer, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    """Put named state tensors back, exactly; names that fit no parameter are a KeyError."""
+    for key, value in tensors.items():
+        name, entry = key.rsplit("/", 1)
+        optimizer.state[parameters[name]][entry] = value.clone()
+
+
+def gradients_of(network: nn.Module) -> list[Tensor]:
+    return [tensor.grad for tensor in network.parameters() if tensor.grad is not None]
+
+
+def average(gradients: list[Tensor], count: float) -> None:
+    """Divide summed gradients by what they were summed over."""
+    torch._foreach_div_(gradients, count)
+
+
+def norm_of(gradients: list[Tensor]) -> float:
+    """The global 2-norm, in fp32; NaN or infinity stays visible."""
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient.float()) for gradient in gradients])).item()
+
+
+def clip(gradients: list[Tensor], norm: float, most: float) -> None:
+    """Scale gradients so that their global norm is at most `most`."""
+    if most > 0 and norm > most:
+        torch._foreach_mul_(gradients, most / norm)

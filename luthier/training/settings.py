@@ -1,0 +1,55 @@
+"""How a run trains: steps, rate, batch, precision, when to look and when to save."""
+from dataclasses import dataclass
+from typing import Literal
+
+Auto = Literal["auto"]
+
+
+@dataclass
+class TrainingSettings:
+    """Training. Every `auto` becomes a number that is printed with its reason and stored in config.resolved.yaml."""
+
+    epochs: float | Auto = "auto"
+    """Passes over the training split."""
+    max_steps: int | None = None
+    """Stop after this many optimizer steps, whatever `epochs` says."""
+    learning_rate: float | Auto = "auto"
+    """Peak learning rate."""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """How the rate falls after the warm-up."""
+    warmup: float = 0.05
+    """Share of the steps over which the rate rises from 0; a number of 1 or more counts steps."""
+    batch_size: int | Auto = "auto"
+    """Examples per optimizer step."""
+    tokens_per_micro_batch: int | Auto = "auto"
+    """Most tokens in one forward pass, padding included; smaller needs less memory and changes nothing else."""
+    packing: bool | Auto = "auto"
+    """Several examples in one row of `context` tokens, none of which sees another."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Numbers of the forward pass; weights that learn stay in fp32."""
+    weight_decay: float = 0.0
+    """AdamW's decay of matrices; norms and biases never decay."""
+    beta1: float = 0.9
+    """AdamW's memory of the gradient."""
+    beta2: float = 0.999
+    """AdamW's memory of its square."""
+    epsilon: float = 1e-8
+    """AdamW's guard against division by zero."""
+    clip: float = 1.0
+    """Largest gradient norm; 0 leaves gradients as they are."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    evaluate_every: int | Auto = "auto"
+    """Steps between looks at the validation split."""
+    validation_rows: int = 200
+    """Most validation rows whose answers are scored by the task's metric at each look; the loss uses all rows."""
+    save_every: int | Auto = "auto"
+    """Steps between checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints kept besides the best; the newest that verifies is never removed."""
+    early_stopping: int = 3
+    """Stop after this many looks in a row without a better validation loss; 0 never stops early."""
+    max_nonfinite: int = 3
+    """Steps in a row with a non-finite loss or gradient after which the run stops."""
+    threads: int | Auto = "auto"
+    """CPU threads; part of what makes a run repeat bit for bit."""
