@@ -1,0 +1,116 @@
+"""Prepared examples on disk, memory-mapped: made once, read at any index without loading the rest.
+
+A folder with one flat little-endian file per column, so that nothing in it needs more than `numpy.memmap` to be read:
+`tokens.i32`, `weights.f32` (all examples one after the other), `offsets.i64` (N + 1), `labels.i32` (-1 = none), `cuts.i32`,
+`learned.i32` (N each), `store.json` (counts and the key), `manifest.json` (SHA-256 of each).
+"""
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from luthier.errors import CheckpointError, DiskError
+from luthier.files import disk_faults, read_json, staged_folder, verify, write_json
+from luthier.preparation.examples import Example
+
+COLUMNS = {"tokens": "i4", "weights": "f4", "offsets": "i8", "labels": "i4", "cuts": "i4", "learned": "i4"}
+FILES = {"tokens": "tokens.i32", "weights": "weights.f32", "offsets": "offsets.i64", "labels": "labels.i32", "cuts": "cuts.i32", "learned": "learned.i32"}
+FORMAT = 1
+
+
+class TokenStore:
+    """Examples by index. `lengths` and `learned` are per example, `facts` are what the builder noted; nothing is held in memory."""
+
+    def __init__(self, folder: Path):
+        """Open a store. A folder without one, or with files of a wrong size, is a DiskError that names it."""
+        self.folder = Path(folder)
+        self.facts = read_json(self.folder / "store.json")
+        columns = {name: self._column(name) for name in COLUMNS}
+        self._tokens, self._weights, self._offsets = columns["tokens"], columns["weights"], columns["offsets"]
+        self._labels, self._cuts, self.learned = columns["labels"], columns["cuts"], columns["learned"]
+        self.lengths = np.diff(self._offsets).astype(np.int64)
+
+    def _column(self, name: str) -> np.ndarray:
+        counts = {"tokens": "tokens", "weights": "tokens"}
+        path, kind = self.folder / FILES[name], np.dtype("<" + COLUMNS[name])
+        rows = self.facts[counts.get(name, "examples")] + (name == "offsets")
+        if not path.exists() or path.stat().st_size != rows * kind.itemsize:
+            raise DiskError(f"the token store {self.folder} is damaged: {path.name} is not {rows:,} values long", code="F104", file=str(path), hint="remove that folder; it is made again")
+        return np.memmap(path, dtype=kind, mode="r", shape=(rows,)) if rows else np.zeros(0, dtype=kind)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> Example:
+        index = range(len(self))[index]
+        start, end = int(self._offsets[index]), int(self._offsets[index + 1])
+        label = int(self._labels[index])
+        return Example(self._tokens[start:end], self._weights[start:end], None if label < 0 else label, int(self._cuts[index]))
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def key(self) -> str:
+        """What this store was made from, as one hash."""
+        return self.facts["key"]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all examples."""
+        return self.facts["tokens"]
+
+    @property
+    def tokens_learned(self) -> int:
+        """Tokens that count in the loss."""
+        return self.facts["learned"]
+
+    @property
+    def tokens_cut(self) -> int:
+        """Tokens of the used records that did not fit."""
+        return self.facts["cut"]
+
+    @staticmethod
+    def build(folder: Path, examples: Iterable[Example], key: str = "", facts: Callable[[], dict] = dict) -> "TokenStore":
+        """Write a store from a stream, durably and all at once: a kill leaves the older store or none, never half of one.
+
+        `facts()` is asked after the last example; what it returns is kept as `store.facts["facts"]`. Memory: about 28 bytes an example.
+        """
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with staged_folder(folder) as staging, disk_faults(folder):
+            counts = _write_columns(staging, examples)
+            write_json(staging / "store.json", {"format": FORMAT, "key": key, **counts, "facts": facts()})
+        return TokenStore(folder)
+
+    @staticmethod
+    def cached(folder: Path, key: str) -> "TokenStore | None":
+        """The store in a folder if it was made from exactly what `key` names and is whole, byte for byte; else None."""
+        folder = Path(folder)
+        if not (folder / "store.json").exists():
+            return None
+        try:
+            verify(folder)
+            store = TokenStore(folder)
+        except (CheckpointError, DiskError):
+            return None
+        return store if store.key == key and store.facts["format"] == FORMAT else None
+
+
+def _write_columns(folder: Path, examples: Iterable[Example]) -> dict:
+    """Stream examples into the column files; returns the counts."""
+    offsets, labels, cuts, learned = array("q", [0]), array("i"), array("i"), array("i")
+    with open(folder / FILES["tokens"], "wb") as tokens, open(folder / FILES["weights"], "wb") as weights:
+        for item in examples:
+            if len(item.weights) != len(item.tokens) or (len(item.weights) and item.weights[0] != 0):
+                raise ValueError("an example needs one weight per token, and none on the first")
+            tokens.write(np.ascontiguousarray(item.tokens, dtype="<i4").tobytes())
+            weights.write(np.ascontiguousarray(item.weights, dtype="<f4").tobytes())
+            offsets.append(offsets[-1] + len(item.tokens))
+            labels.append(-1 if item.label is None else item.label)
+            cuts.append(item.cut)
+            learned.append(item.learned)
+    for name, values in (("offsets", offsets), ("labels", labels), ("cuts", cuts), ("learned", learned)):
+        np.asarray(values, dtype="<" + COLUMNS[name]).tofile(folder / FILES[name])
+    return {"examples": len(learned), "tokens": offsets[-1], "learned": sum(learned), "cut": sum(cuts)}
