@@ -1,0 +1,8 @@
+"""How weights change, one file each. The members are light: torch and PEFT are imported when a method is applied."""
+from luthier.methods.full import Full
+from luthier.methods.lora import LoRA
+from luthier.methods.method import Method
+
+METHODS: dict[str, type[Method]] = {"full": Full, "lora": LoRA}
+
+__all__ = ["METHODS", "Method"]

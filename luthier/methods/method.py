@@ -1,0 +1,42 @@
+"""The contract of a method: what it changes, how it is saved, loaded, merged and switched off."""
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from luthier.models.language_model import LanguageModel
+
+
+class Method(Protocol):
+    """How weights change. A dataclass: its fields are its settings."""
+
+    base_is_frozen: ClassVar[bool]
+    """Whether the base's own weights stay as they are, so that they may be kept in low precision."""
+
+    def apply(self, language_model: LanguageModel) -> nn.Module:
+        """Inject what is learned, set requires_grad, and return the network to train."""
+
+    def trainable(self, network: nn.Module) -> dict[str, Tensor]:
+        """The tensors that an optimizer changes, by name, in a fixed order."""
+
+    def save(self, network: nn.Module, language_model: LanguageModel, folder: Path) -> None:
+        """Write the ecosystem's folder layout into an existing, empty folder."""
+
+    def load(self, language_model: LanguageModel, folder: Path) -> nn.Module:
+        """Put what `save` wrote onto a base; strict: another base, a missing or a surplus tensor is an error."""
+
+    def merge(self, network: nn.Module) -> nn.Module:
+        """A plain network that computes the same."""
+
+    def disabled(self, network: nn.Module) -> AbstractContextManager[None]:
+        """The base as it was, for as long as the context lasts."""
+
+    def default_learning_rate(self, num_parameters: int) -> tuple[float, str]:
+        """A learning rate and where it comes from."""
+
+    def loads_in(self) -> list[str]:
+        """Where the saved result can be used."""

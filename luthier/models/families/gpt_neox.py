@@ -1,0 +1,10 @@
+"""GPT-NeoX (Pythia): attention and MLP in parallel, partly rotary positions, untied head."""
+from luthier.models.families.family import Family
+
+FAMILY = Family(
+    name="gpt_neox",
+    model_types=("gpt_neox",),
+    kind="decoder",
+    linear_layers=("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+    further_fields=("rotary_pct", "rotary_emb_base", "rope_scaling", "rope_theta"),
+)

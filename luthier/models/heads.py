@@ -1,0 +1,190 @@
+"""Heads: how a loss comes out of a network without the whole logits ever existing.
+
+A causal head runs the body once, gathers hidden states where a token is learned, and gives them to the chunked cross-entropy. Whether
+body + head really are the network's logits is probed once per network, after loading; where they are not, the full logits are used and a
+notice says so.
+
+B rows, T tokens, N learned positions, D width, V vocabulary, L labels.
+"""
+import contextlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from luthier.errors import WorkFailed
+from luthier.models.logprobs import PLAIN, LogitTransform, cross_entropy_sum, rows_per_chunk, target_logprobs
+
+
+class Head(Protocol):
+    """What an objective asks of a model."""
+
+    autocast: torch.dtype | None
+
+    def loss(
+        self, network: nn.Module, tokens_BT: Tensor, weight_BT: Tensor, attend_BT: Tensor | None = None,
+        position_BT: Tensor | None = None, label_B: Tensor | None = None, *, label_smoothing: float = 0.0,
+    ) -> tuple[Tensor, float]:
+        """A sum in nats and what it is summed over."""
+
+
+def transformer_of(network: nn.Module) -> PreTrainedModel:
+    """The Transformers network inside whatever a method wrapped around it."""
+    while not isinstance(network, PreTrainedModel):
+        network = network.get_base_model()
+    return network
+
+
+def body_of(network: nn.Module) -> nn.Module:
+    """The part of a network that ends in hidden states."""
+    transformer = transformer_of(network)
+    return transformer.get_submodule(transformer.base_model_prefix)
+
+
+def running(network: nn.Module, dtype: torch.dtype | None) -> contextlib.AbstractContextManager:
+    """Autocast to `dtype` on the network's device; none when `dtype` is None."""
+    device = next(network.parameters()).device.type
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device, dtype)
+
+
+def hidden_states(network: nn.Module, tokens_BT: Tensor, attend_BT: Tensor | None, position_BT: Tensor | None) -> Tensor:
+    """Last hidden states [B, T, D]. Packed rows come with positions and no attention mask, else they would see each other."""
+    positions = {} if position_BT is None else {"position_ids": position_BT}
+    return body_of(network)(input_ids=tokens_BT, attention_mask=attend_BT, use_cache=False, **positions).last_hidden_state
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The output layer of a network at this moment: adapters and saved modules looked through."""
+
+    layer: nn.Module
+    """The layer as it runs."""
+    plain: bool
+    """Whether it is one linear map, whose weight and bias tell all."""
+
+
+def projection_of(network: nn.Module) -> Projection:
+    """The output layer, through PEFT's wrapper for modules that are saved whole."""
+    layer = transformer_of(network).get_output_embeddings()
+    if hasattr(layer, "modules_to_save"):
+        layer = layer.original_module if layer.disable_adapters else layer.modules_to_save[layer.active_adapters[0]]
+    return Projection(layer, type(layer) is nn.Linear)
+
+
+@dataclass
+class CausalHead:
+    """Next-token prediction: the weight at position i is how much predicting token i counts."""
+
+    transform: LogitTransform = PLAIN
+    """What the family does to raw logits."""
+    whole_logits: bool = False
+    """The network's own logits are used because body and output layer do not explain them."""
+    autocast: torch.dtype | None = None
+    """The type of matrix products while the parameters keep theirs; None: the parameters' type."""
+    notices: list[str] = field(default_factory=list)
+    """What the probe found."""
+
+    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, label_smoothing=0.0):
+        """Weighted sum of cross-entropies in nats over learned tokens, and the sum of their weights."""
+        learned = weight_BT[:, 1:] != 0
+        target_N, weight_N = tokens_BT[:, 1:][learned], weight_BT[:, 1:][learned].float()
+        if self.whole_logits:
+            logits_ND = self.logits(network, tokens_BT, attend_BT, position_BT)[:, :-1][learned].float()
+            total = (F.cross_entropy(logits_ND, target_N, reduction="none", label_smoothing=label_smoothing) * weight_N).sum()
+            return total, weight_N.sum().item()
+        with running(network, self.autocast):
+            hidden_ND = hidden_states(network, tokens_BT, attend_BT, position_BT)[:, :-1][learned]
+            total = self.sum_over(network, hidden_ND, target_N, weight_N, label_smoothing)
+        return total, weight_N.sum().item()
+
+    def sum_over(self, network: nn.Module, hidden_ND: Tensor, target_N: Tensor, weight_N: Tensor, smoothing: float) -> Tensor:
+        """The weighted sum from hidden states; an output layer that is more than a linear map is run in recomputed chunks."""
+        projection = projection_of(network)
+        if projection.plain:
+            layer = projection.layer
+            return cross_entropy_sum(hidden_ND, layer.weight, target_N, weight_N, bias_V=layer.bias, smoothing=smoothing, transform=self.transform)
+
+        def part(hidden: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+            logits = self.transform(projection.layer(hidden).float().clone())
+            return (F.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing) * weight).sum()
+
+        size = rows_per_chunk(transformer_of(network).config.vocab_size)
+        chunks = zip(hidden_ND.split(size), target_N.split(size), weight_N.split(size), strict=True)
+        return sum((checkpoint(part, *chunk, use_reentrant=False) for chunk in chunks), torch.zeros((), device=hidden_ND.device))
+
+    @torch.no_grad()
+    def token_logprobs(self, network, tokens_BT, weight_BT=None, attend_BT=None, position_BT=None) -> Tensor:
+        """Log-probability of each token given those before it [B, T], in nats; 0 at position 0 and where `weight_BT` is 0. No gradient."""
+        learned = torch.ones_like(tokens_BT[:, 1:], dtype=torch.bool) if weight_BT is None else weight_BT[:, 1:] != 0
+        target_N = tokens_BT[:, 1:][learned]
+        with running(network, self.autocast):
+            projection = projection_of(network)
+            if self.whole_logits or not projection.plain:
+                logits = self.logits(network, tokens_BT, attend_BT, position_BT)[:, :-1][learned].float()
+                logprob_N = logits.log_softmax(-1).gather(1, target_N[:, None])[:, 0]
+            else:
+                hidden_ND = hidden_states(network, tokens_BT, attend_BT, position_BT)[:, :-1][learned]
+                layer = projection.layer
+                logprob_N = target_logprobs(hidden_ND, layer.weight, target_N, bias_V=layer.bias, transform=self.transform)
+        logprob_BT = torch.zeros(tokens_BT.shape, dtype=torch.float32, device=tokens_BT.device)
+        logprob_BT[:, 1:][learned] = logprob_N
+        return logprob_BT
+
+    def logits(self, network, tokens_BT, attend_BT=None, position_BT=None) -> Tensor:
+        """The network's own logits [B, T, V]: for small inputs, probes and the networks whose logits nothing else explains."""
+        positions = {} if position_BT is None else {"position_ids": position_BT}
+        with running(network, self.autocast):
+            return transformer_of(network)(input_ids=tokens_BT, attention_mask=attend_BT, use_cache=False, **positions).logits
+
+    @torch.no_grad()
+    def probe(self, network: nn.Module, *, tolerance: float = 1e-4) -> None:
+        """Compare body + output layer with the network's logits on eight tokens; on a difference use whole logits and say so."""
+        transformer = transformer_of(network)
+        was_training = transformer.training
+        transformer.eval()
+        tokens_BT = torch.arange(8, device=next(network.parameters()).device)[None] % transformer.config.vocab_size
+        ours = self.transform(projection_of(network).layer(hidden_states(network, tokens_BT, None, None)).float().clone())
+        theirs = transformer(input_ids=tokens_BT, use_cache=False).logits.float()
+        transformer.train(was_training)
+        if ours.shape != theirs.shape or not (ours - theirs).abs().max() <= tolerance * max(1.0, theirs.abs().max().item()):
+            self.whole_logits = True
+            self.notices.append("the network's logits are not its body and output layer alone: the full logits are computed, which needs more memory")
+
+
+@dataclass
+class SequenceClassHead:
+    """One label for a whole text: the classifier that Transformers puts on an encoder."""
+
+    autocast: torch.dtype | None = None
+    """The type of matrix products while the parameters keep theirs; None: the parameters' type."""
+    notices: list[str] = field(default_factory=list)
+    """Nothing is probed here; the list is there for the reader of every head."""
+
+    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, label_smoothing=0.0):
+        """Sum of cross-entropies in nats over the rows, and the number of rows."""
+        if label_B is None:
+            raise WorkFailed("a classification head learns from labels, and this batch has none", hint="use `task: classification`")
+        logits_BL = self.logits(network, tokens_BT, attend_BT)
+        return F.cross_entropy(logits_BL.float(), label_B, reduction="sum", label_smoothing=label_smoothing), float(len(label_B))
+
+    def logits(self, network, tokens_BT, attend_BT=None, position_BT=None) -> Tensor:
+        """Logits [B, L]."""
+        with running(network, self.autocast):
+            return transformer_of(network)(input_ids=tokens_BT, attention_mask=attend_BT).logits
+
+    @torch.no_grad()
+    def probabilities(self, network, tokens_BT, attend_BT=None) -> Tensor:
+        """Probabilities [B, L] in float32, without gradient."""
+        return self.logits(network, tokens_BT, attend_BT).float().softmax(-1)
+
+    @torch.no_grad()
+    def embeddings(self, network, tokens_BT, attend_BT) -> Tensor:
+        """Mean of the last hidden states over attended tokens [B, D], in float32: what a linear probe reads."""
+        with running(network, self.autocast):
+            hidden_BTD = body_of(network)(input_ids=tokens_BT, attention_mask=attend_BT).last_hidden_state.float()
+        share_BT = attend_BT.float() / attend_BT.sum(-1, keepdim=True)
+        return (hidden_BTD * share_BT[..., None]).sum(1)

@@ -1,0 +1,148 @@
+"""Cross-entropy at the learned positions only, in chunks whose gradient is made in the forward pass, so that logits never exist whole.
+
+Per position: loss = -(1 - s) * log p(target) - s * mean over V of log p(v), with label smoothing s; p = softmax(transform(hidden @ head' + bias)).
+Its gradient by the logits is p - (1 - s) * onehot(target) - s / V. Sums are weighted, never averaged.
+
+N positions, D width, V vocabulary.
+"""
+import contextlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CHUNK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class LogitTransform:
+    """What a family does to raw logits: logits = softcap * tanh(scale * raw / softcap), the cap left out when None."""
+
+    scale: float = 1.0
+    """Factor on the raw logits."""
+    softcap: float | None = None
+    """Bound that the logits approach."""
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """The final logits; may reuse the memory of `raw`."""
+        if self.scale != 1.0:
+            raw = raw.mul_(self.scale)
+        if self.softcap is not None:
+            raw = raw.div_(self.softcap).tanh_().mul_(self.softcap)
+        return raw
+
+    def slope(self, logits: Tensor) -> Tensor | float:
+        """d(logits)/d(raw) at final logits."""
+        if self.softcap is None:
+            return self.scale
+        return (1 - (logits / self.softcap).square_()).mul_(self.scale)
+
+
+PLAIN = LogitTransform()
+
+
+def rows_per_chunk(vocabulary: int) -> int:
+    """How many positions keep one chunk of float32 logits within the processor's cache."""
+    return max(16, CHUNK_BYTES // (4 * vocabulary))
+
+
+def products_dtype(tensor: Tensor) -> torch.dtype:
+    """The type in which matrix products run: autocast's where it is on, else the tensor's own."""
+    kind = tensor.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype
+
+
+def no_autocast(tensor: Tensor) -> contextlib.AbstractContextManager:
+    """Autocast off: the function below chooses its own types."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Weighted sum of cross-entropies from hidden states and the head's weight and bias; also the log-probability of each target."""
+
+    @staticmethod
+    def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, bias_V: Tensor | None, target_N: Tensor, weight_N: Tensor, smoothing: float, transform: LogitTransform):
+        needs_hidden, needs_head, needs_bias = ctx.needs_input_grad[:3]
+        dtype = products_dtype(hidden_ND)
+        grad_ND = torch.empty_like(hidden_ND) if needs_hidden else None
+        grad_VD = torch.zeros(head_VD.shape, dtype=torch.float32, device=head_VD.device) if needs_head else None
+        grad_V = torch.zeros(len(head_VD), dtype=torch.float32, device=head_VD.device) if needs_bias else None
+        logprob_N = torch.empty(len(hidden_ND), dtype=torch.float32, device=hidden_ND.device)
+        total = torch.zeros((), dtype=torch.float64 if hidden_ND.device.type == "cpu" else torch.float32, device=hidden_ND.device)
+        size = rows_per_chunk(len(head_VD))
+        with no_autocast(hidden_ND):
+            head = head_VD.to(dtype)
+            for start in range(0, len(hidden_ND), size):
+                rows = slice(start, start + size)
+                hidden, target, weight = hidden_ND[rows].to(dtype), target_N[rows, None], weight_N[rows, None]
+                logits = project(hidden, head, bias_V, transform)
+                log_sum = logits.logsumexp(-1, keepdim=True)
+                logprob = logits.gather(1, target) - log_sum
+                logprob_N[rows] = logprob[:, 0]
+                total += (weight * chunk_loss(logits, logprob, log_sum, smoothing)).sum()
+                if not (needs_hidden or needs_head or needs_bias):
+                    continue
+                grad = chunk_gradient(logits, log_sum, target, weight, smoothing, transform)
+                if needs_bias:
+                    grad_V += grad.sum(0)
+                grad = grad.to(dtype)
+                if needs_hidden:
+                    grad_ND[rows] = grad @ head
+                if needs_head:
+                    grad_VD += grad.t() @ hidden
+        ctx.save_for_backward(grad_ND, grad_VD, grad_V)
+        ctx.dtypes = head_VD.dtype, None if bias_V is None else bias_V.dtype
+        ctx.mark_non_differentiable(logprob_N)
+        return total.float(), logprob_N
+
+    @staticmethod
+    def backward(ctx, grad_total: Tensor, _):
+        grad_ND, grad_VD, grad_V = ctx.saved_tensors
+        head_dtype, bias_dtype = ctx.dtypes
+        return (
+            None if grad_ND is None else grad_ND * grad_total.to(grad_ND.dtype),
+            None if grad_VD is None else (grad_VD * grad_total).to(head_dtype),
+            None if grad_V is None else (grad_V * grad_total).to(bias_dtype),
+            None, None, None, None,
+        )
+
+
+def project(hidden: Tensor, head: Tensor, bias_V: Tensor | None, transform: LogitTransform) -> Tensor:
+    """Final logits of one chunk in float32."""
+    raw = (hidden @ head.t()).float()
+    if bias_V is not None:
+        raw = raw.add_(bias_V.float())
+    return transform(raw)
+
+
+def chunk_loss(logits: Tensor, logprob: Tensor, log_sum: Tensor, smoothing: float) -> Tensor:
+    """Unweighted loss per position, as a column."""
+    if not smoothing:
+        return -logprob
+    return -(1 - smoothing) * logprob + smoothing * (log_sum - logits.mean(-1, keepdim=True))
+
+
+def chunk_gradient(logits: Tensor, log_sum: Tensor, target: Tensor, weight: Tensor, smoothing: float, transform: LogitTransform) -> Tensor:
+    """Gradient of the weighted loss by the raw logits; overwrites `logits`."""
+    slope = transform.slope(logits)
+    grad = logits.sub_(log_sum).exp_()
+    if smoothing:
+        grad.sub_(smoothing / grad.shape[-1])
+    grad.scatter_add_(1, target, torch.full(target.shape, smoothing - 1.0, dtype=grad.dtype, device=grad.device))
+    grad.mul_(weight)
+    return grad if isinstance(slope, float) and slope == 1.0 else grad.mul_(slope)
+
+
+def cross_entropy_sum(
+    hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, weight_N: Tensor, *,
+    bias_V: Tensor | None = None, smoothing: float = 0.0, transform: LogitTransform = PLAIN,
+) -> Tensor:
+    """Weighted sum over N of the cross-entropy, in nats, differentiable by hidden states, head and bias."""
+    return ChunkedCrossEntropy.apply(hidden_ND, head_VD, bias_V, target_N, weight_N.float(), smoothing, transform)[0]
+
+
+def target_logprobs(hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, *, bias_V: Tensor | None = None, transform: LogitTransform = PLAIN) -> Tensor:
+    """Log-probability of each target [N], in nats, without gradient."""
+    ones = torch.ones(len(target_N), device=hidden_ND.device)
+    with torch.no_grad():
+        return ChunkedCrossEntropy.apply(hidden_ND, head_VD, bias_V, target_N, ones, 0.0, transform)[1]
