@@ -1,0 +1,60 @@
+"""Who answers the test rows beside the tuned model: guesses, neighbours, a linear model, the base as it is and with examples.
+
+A `Kind` says how a contestant is made and what it needs; `make(name, train=..., base=..., ...)` hands it just that. What learns,
+learns from training rows only.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from luthier.errors import RecipeError
+from luthier.evaluation.contestants import base, few_shot, majority, nearest, nearest_embedding, probe, tfidf, tuned
+from luthier.evaluation.contestants.contestant import Contestant
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a contestant comes to be."""
+
+    make: Callable[..., Contestant]
+    """Takes the materials it needs by name."""
+    needs: tuple[str, ...]
+    """Which of train, base, tuned, embed it cannot do without."""
+    takes: tuple[str, ...]
+    """Which of shots, seed it can be told."""
+    records: tuple[str, ...]
+    """Kinds of record it can answer."""
+    sentence: str
+    """What it does, for the report."""
+
+
+ASKED = ("labelled", "conversation")
+LABELS = ("labelled",)
+ALL = (*ASKED, "text")
+CONTESTANTS = {
+    "majority": Kind(majority.make, ("train",), (), ASKED, "gives everyone the most frequent training answer"),
+    "nearest": Kind(nearest.make, ("train",), (), ASKED, "copies the answer of the most similar training row"),
+    "tfidf": Kind(tfidf.make, ("train",), ("seed",), LABELS, "a linear model on counted words and letters"),
+    "nearest_embedding": Kind(nearest_embedding.make, ("train", "embed"), (), LABELS, "copies the nearest label, by the base's embeddings"),
+    "probe": Kind(probe.make, ("train", "embed"), ("seed",), LABELS, "a linear model on the base's frozen embeddings"),
+    "base": Kind(base.make, ("base",), (), ALL, "the base as it came"),
+    "few_shot": Kind(few_shot.make, ("base", "train"), ("shots",), ASKED, "the base, shown similar training rows in its prompt"),
+    "tuned": Kind(tuned.make, ("tuned",), (), ALL, "the tuned model"),
+}
+
+
+def make(name: str, **materials) -> Contestant:
+    """The contestant of this name from its materials; those it has no use for are ignored.
+
+    `train`: records. `base`, `tuned`: `respond(records, shots) -> list[Answer]`, where shots is None or, per record, training
+    records with the most similar first, of which it takes as many as fit. `embed`: texts -> [N, D]. `shots`: most examples.
+    Raises RecipeError for a name that is not known or a need that is not met.
+    """
+    if name not in CONTESTANTS:
+        hint = f"choose from {', '.join(CONTESTANTS)}"
+        raise RecipeError(f"there is no contestant {name!r}", code="R120", hint=hint, field="evaluation.contestants")
+    kind = CONTESTANTS[name]
+    if missing := [need for need in kind.needs if materials.get(need) is None]:
+        message = f"contestant {name} needs {' and '.join(missing)}, which this task and base do not give"
+        raise RecipeError(message, code="R121", hint=f"leave {name} out of evaluation.contestants", field="evaluation.contestants")
+    told = (*kind.needs, *kind.takes)
+    return kind.make(**{word: value for word, value in materials.items() if word in told and value is not None})

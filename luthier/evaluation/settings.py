@@ -1,0 +1,23 @@
+"""What a recipe says under `evaluation:`: who answers the test rows, on how many, and how sure the figures are to be."""
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Who is compared with the tuned model, and how."""
+
+    contestants: list[str] | Literal["auto"] = "auto"
+    """Names of those who answer the test rows, for example `[tfidf, base, tuned]`; auto: all that the task knows."""
+    shots: Annotated[int, Ge(0)] | Literal["auto"] = "auto"
+    """Examples from the training rows shown to few_shot; auto: as many as fit into the context."""
+    max_rows: Annotated[int, Ge(1)] | None = None
+    """At most so many test rows, the same for everyone; none: all of them."""
+    max_new_tokens: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    """Longest answer written, in tokens; auto: from the lengths of the training answers."""
+    resamples: Annotated[int, Ge(200), Le(100_000)] = 2000
+    """Bootstrap resamples behind every interval."""
+    confidence: Annotated[float, Gt(0.5), Lt(1)] = 0.95
+    """Share of the time that an interval is to hold the truth."""
