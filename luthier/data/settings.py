@@ -1,0 +1,61 @@
+"""What a recipe says about data: where it comes from, how it is read, how it is split."""
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+LARGEST_LINE = 16 << 20
+
+
+@dataclass
+class DataSettings:
+    """Data: sources, columns, split, and what happens to rows that cannot be used."""
+
+    train: str = ""
+    """File, folder, hub id (`user/name[:config][@revision]`) or `-` for stdin."""
+    validation: str | float = 0.1
+    """Rows that choose the checkpoint: a share of the training rows (0.1 or 10%), a file of their own, or 0 for none."""
+    test: str | float = 0.1
+    """Rows that give the headline number and nothing else: a share, or a file, which then wins over the training rows."""
+    map: dict[str, str] = field(default_factory=dict)
+    """Which column is what (`{text: ticket_text, label: queue}`); empty: guessed from names and values, and announced."""
+    group: str | None = None
+    """Column whose equal values stay on one side of the split (customer, author, document)."""
+    labels: list[str] | None = None
+    """The only labels allowed; none: those of the training rows."""
+    on_bad_row: Literal["stop", "skip"] = "stop"
+    """`skip` leaves bad rows out, counts them and writes them to rejected.jsonl with the reason."""
+    max_rows: int | None = None
+    """Read at most this many rows of each file."""
+    max_line_bytes: int = LARGEST_LINE
+    """Longest row that is read; a longer one is a bad row and never fills the memory."""
+    min_test_rows: int = 100
+    """Fewer test rows than this are said to be few."""
+    allow_overlap: bool = False
+    """Keep training rows that also stand in the validation or test file; the score then flatters."""
+    min_learned_share: float = 0.01
+    """Refuse to train when less than this share of the tokens would be learned."""
+
+    def __post_init__(self):
+        shares = [share(self.validation, "validation") or 0.0, share(self.test, "test") or 0.0]
+        if sum(shares) >= 1:
+            raise ValueError(f"`validation` and `test` take {sum(shares):.0%} of the rows, which leaves none to train on")
+        if self.max_rows is not None and self.max_rows < 1:
+            raise ValueError(f"`max_rows` must be at least 1, got {self.max_rows}")
+        if not 64 <= self.max_line_bytes <= 1 << 30:
+            raise ValueError(f"`max_line_bytes` must lie between 64 and {1 << 30:,}, got {self.max_line_bytes:,}")
+        if not 0 <= self.min_learned_share <= 1:
+            raise ValueError(f"`min_learned_share` must lie between 0 and 1, got {self.min_learned_share}")
+
+
+def share(value: str | float, name: str = "share") -> float | None:
+    """The share that a setting means: 0.1, "0.1" and "10%" are 0.1, "" and "none" are 0; None where it names a file."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in ("", "none"):
+            return 0.0
+        if not (match := re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(%?)", text)):
+            return None
+        value = float(match[1]) / (100 if match[2] else 1)
+    if not 0 <= value < 1:
+        raise ValueError(f"`{name}` is a share of the rows from 0 to below 1, got {value:g}")
+    return float(value)
