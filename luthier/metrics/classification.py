@@ -7,18 +7,19 @@ Weighted: by support. Values come from scikit-learn; resamples from per-row coun
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from luthier.metrics.metric import Metric, mean, same_rows
 
 NO_LABEL = "(no label)"
 
 
-def classification(targets: Sequence[str], predictions: Sequence[str | None]) -> dict[str, Metric]:
+def scores(targets: Sequence[str], predictions: Sequence[str | None]) -> dict[str, Metric]:
     """All figures of single-label classification by name; `None` is an answer that is no label, hence wrong.
 
     Per-row value: 1 right, 0 wrong. Columns of different or no length are a ValueError.
     """
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support  # two seconds, paid only by who scores
+
     same_rows(targets, predictions)
     labels, target_N = np.unique(np.asarray(targets, dtype=object).astype(str), return_inverse=True)
     number = {label: index for index, label in enumerate(labels)}

@@ -16,14 +16,14 @@ def perplexity(nats: Sequence[float], tokens: Sequence[int]) -> Metric:
     return from_parts("perplexity", parts_NS, exp_ratio, per_row=exp_ratio(parts_NS), higher_is_better=False)
 
 
-def bits_per_character(nats: Sequence[float], texts: Sequence[str]) -> Metric:
-    """Bits that the model needs per character of the texts that `nats` are summed over."""
-    return per_unit("bits_per_character", nats, [len(text) for text in texts])
+def bits_per_character(nats: Sequence[float], characters: Sequence[int]) -> Metric:
+    """Bits that the model needs per character; `characters` [N] is how many the text behind each row's nats has."""
+    return per_unit("bits_per_character", nats, characters)
 
 
-def bits_per_byte(nats: Sequence[float], texts: Sequence[str]) -> Metric:
-    """Bits that the model needs per UTF-8 byte of the texts that `nats` are summed over."""
-    return per_unit("bits_per_byte", nats, [len(text.encode("utf-8", "surrogatepass")) for text in texts])
+def bits_per_byte(nats: Sequence[float], utf8_bytes: Sequence[int]) -> Metric:
+    """Bits that the model needs per UTF-8 byte; `utf8_bytes` [N] is how many the text behind each row's nats has."""
+    return per_unit("bits_per_byte", nats, utf8_bytes)
 
 
 def per_unit(name: str, nats: Sequence[float], units: Sequence[int]) -> Metric:

@@ -4,13 +4,12 @@ ROUGE-L (Lin 2004): F1 of the longest common subsequence of words, 0 to 1, mean 
 chrF (Popovic 2015): F2 over character 1- to 6-grams, 0 to 100, by sacrebleu; its value is that of the corpus (n-gram counts are
 summed first), its per-row values those of the sentences.
 """
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
-from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import CHRF
 
 from luthier.metrics.metric import Metric, from_parts, mean, same_rows
 
@@ -27,8 +26,21 @@ class Words:
         return WORD.findall(unicodedata.normalize("NFC", text).lower())
 
 
-ROUGE = RougeScorer(["rougeL"], tokenizer=Words())
-CHRF_SCORER = CHRF()
+# Both libraries take seconds to import, paid only by who scores.
+@functools.cache
+def rouge_scorer():
+    """rouge-score's scorer over our words."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], tokenizer=Words())
+
+
+@functools.cache
+def chrf_scorer():
+    """sacrebleu's scorer with its defaults."""
+    from sacrebleu.metrics import CHRF
+
+    return CHRF()
 
 
 def answers(references: Sequence[str], candidates: Sequence[str]) -> dict[str, Metric]:
@@ -40,14 +52,14 @@ def answers(references: Sequence[str], candidates: Sequence[str]) -> dict[str, M
 def rouge_l(references: Sequence[str], candidates: Sequence[str]) -> Metric:
     """ROUGE-L F1 per row, 0 to 1, and their mean."""
     same_rows(references, candidates)
-    return mean("rouge_l", [ROUGE.score(reference, candidate)["rougeL"].fmeasure for reference, candidate in zip(references, candidates)])
+    return mean("rouge_l", [rouge_scorer().score(reference, candidate)["rougeL"].fmeasure for reference, candidate in zip(references, candidates)])
 
 
 def chrf(references: Sequence[str], candidates: Sequence[str]) -> Metric:
     """chrF, 0 to 100: the corpus figure as value, the sentence figures per row."""
     same_rows(references, candidates)
     # The library gives no public way to its per-row counts; a test holds what is made of them equal to its public scores.
-    parts_NS = np.array(CHRF_SCORER._extract_corpus_statistics(list(candidates), [list(references)]), dtype=np.float64)
+    parts_NS = np.array(chrf_scorer()._extract_corpus_statistics(list(candidates), [list(references)]), dtype=np.float64)
     return from_parts("chrf", parts_NS, chrf_of_counts, per_row=chrf_of_counts(parts_NS))
 
 
@@ -58,7 +70,7 @@ def chrf_of_counts(sums_RS: np.ndarray) -> np.ndarray:
     orders_R = np.maximum(both_RO.sum(axis=1), 1)
     precision_R = np.divide(match_RO, answer_RO, out=np.zeros_like(match_RO), where=both_RO).sum(axis=1) / orders_R
     recall_R = np.divide(match_RO, reference_RO, out=np.zeros_like(match_RO), where=both_RO).sum(axis=1) / orders_R
-    beta = CHRF_SCORER.beta**2
+    beta = chrf_scorer().beta ** 2
     below_R = beta * precision_R + recall_R
     return 100 * np.divide((1 + beta) * precision_R * recall_R, below_R, out=np.zeros_like(below_R), where=below_R > 0)
 

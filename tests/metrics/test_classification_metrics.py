@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 
-from luthier.metrics.classification import NO_LABEL, classification, confusion
+from luthier.metrics.classification import NO_LABEL, confusion, scores
 
 LABELS = ["ask", "buy", "complain", "repair"]
 rows = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min_size=1, max_size=40)
@@ -15,7 +15,7 @@ rows = st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), min
 
 def test_worked_by_hand():
     # ask: tp 2, support 3, predicted 2; buy: tp 1, support 1, predicted 3
-    metrics = classification(["ask", "ask", "ask", "buy"], ["ask", "ask", "buy", "buy"])
+    metrics = scores(["ask", "ask", "ask", "buy"], ["ask", "ask", "buy", "buy"])
     assert metrics["accuracy"].value == 3 / 4
     assert metrics["macro_precision"].value == pytest.approx((1 + 1 / 2) / 2)
     assert metrics["macro_recall"].value == pytest.approx((2 / 3 + 1) / 2)
@@ -25,9 +25,9 @@ def test_worked_by_hand():
 
 
 def test_an_answer_that_is_no_label_is_wrong_and_makes_no_new_label():
-    metrics = classification(["ask", "buy"], ["ask", None])
+    metrics = scores(["ask", "buy"], ["ask", None])
     assert metrics["macro_f1"].value == pytest.approx((1 + 0) / 2)
-    assert classification(["ask", "buy"], ["ask", "a poem"])["macro_f1"].value == metrics["macro_f1"].value
+    assert scores(["ask", "buy"], ["ask", "a poem"])["macro_f1"].value == metrics["macro_f1"].value
 
 
 def oracle(name, targets, answers):
@@ -44,7 +44,7 @@ def test_equals_scikit_learn_on_all_rows_and_on_resamples(pairs, seed):
     targets, answers = map(list, zip(*pairs))
     drawn = np.random.default_rng(seed).integers(0, len(pairs), len(pairs))
     counts = np.bincount(drawn, minlength=len(pairs))[None, :]
-    for name, metric in classification(targets, answers).items():
+    for name, metric in scores(targets, answers).items():
         assert metric.value == pytest.approx(oracle(name, targets, answers))
         expected = oracle(name, [targets[i] for i in drawn], [answers[i] for i in drawn])
         assert metric.resample(counts)[0] == pytest.approx(expected, abs=1e-6)
@@ -69,7 +69,7 @@ def test_two_thousand_resamples_of_77_labels_are_quick():
     random = np.random.default_rng(0)
     targets = [f"label {i}" for i in random.integers(0, 77, 3080)]
     answers = [t if keep else f"label {i}" for t, keep, i in zip(targets, random.random(3080) < 0.85, random.integers(0, 77, 3080))]
-    metric = classification(targets, answers)["macro_f1"]
+    metric = scores(targets, answers)["macro_f1"]
     counts = np.stack([np.bincount(random.integers(0, 3080, 3080), minlength=3080) for _ in range(250)]).astype(np.float32)
     started = time.perf_counter()
     for _ in range(8):
@@ -81,4 +81,4 @@ def test_two_thousand_resamples_of_77_labels_are_quick():
 @pytest.mark.parametrize("targets, answers", [([], []), (["a"], []), (["a"], ["a", "b"])])
 def test_rows_must_agree(targets, answers):
     with pytest.raises(ValueError, match="lengths"):
-        classification(targets, answers)
+        scores(targets, answers)

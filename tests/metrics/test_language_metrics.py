@@ -19,8 +19,8 @@ def test_perplexity_is_per_token_not_per_row():
 
 def test_bits_per_character_and_byte():
     nats = [6 * np.log(2)]
-    assert bits_per_character(nats, ["süß"]).value == pytest.approx(2)
-    assert bits_per_byte(nats, ["süß"]).value == pytest.approx(6 / 5)
+    assert bits_per_character(nats, [3]).value == pytest.approx(2)
+    assert bits_per_byte(nats, [len("süß".encode())]).value == pytest.approx(6 / 5)
 
 
 def test_overflow_is_infinite_and_nothing_to_measure_is_an_error():
