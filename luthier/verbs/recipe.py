@@ -162,7 +162,7 @@ def _environment(environment: Mapping[str, str]) -> Layer:
             origins[paths[name]] = Origin("environment", name)
         elif name.startswith(sections):
             near = settings.nearest(name.lower(), [known.lower() for known in paths]).upper()
-            raise RecipeError(f"no recipe key has the variable {name}", code="R110", hint=f"did you mean {near}?" if near else "unset it")
+            raise RecipeError(f"no recipe key has the variable {name}", code="R140", hint=f"did you mean {near}?" if near else "unset it")
     return values, origins
 
 

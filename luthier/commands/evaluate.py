@@ -1,0 +1,28 @@
+"""`luthier eval`: measure a run on its test rows, and hold it to gates."""
+
+from typing import Annotated
+
+import typer
+
+from luthier.commands.predict import RUN
+from luthier.commands.screen import Screen
+from luthier.commands.verdict import draw_outcome
+
+EXAMPLES = """\
+$ luthier eval last
+$ luthier eval last --gate macro_f1=0.85 --gate-max seconds_per_answer=0.2"""
+
+GATES = Annotated[list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Exit 4 unless the metric is at least this; may be repeated.")]
+GATES_MAX = Annotated[list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Exit 4 unless the metric is at most this; may be repeated.")]
+
+
+def run(screen: Screen, run: RUN = "last", gate: GATES = None, gate_max: GATES_MAX = None) -> int:
+    """Measure a run again; hold it to gates.
+
+    Every contestant answers the test rows once more. Exit code 4 where a gate fails.
+    """
+    from luthier.verbs.evaluate import evaluate
+
+    result = evaluate(run, gates=gate or [], gates_max=gate_max or [], say=screen.say).to_dict()
+    screen.finish(result, draw_outcome)
+    return 0 if all(gate["passed"] for gate in result.get("gates") or []) else 4

@@ -1,0 +1,96 @@
+"""`luthier plan`: memory, time and disk, before anything is loaded."""
+
+from rich.table import Table
+from rich.text import Text
+
+from luthier.commands.check import WORDS
+from luthier.commands.entry import split_words
+from luthier.commands.progress import duration, short, size
+from luthier.commands.screen import Screen, in_one_line
+
+EXAMPLES = """\
+$ luthier plan
+$ luthier plan model=Qwen/Qwen3-0.6B method=full"""
+
+FIT_STYLES = {"fits": "good", "tight": "warn", "no": "bad"}
+
+
+def run(screen: Screen, words: WORDS = None) -> int:
+    """Say what training takes, and whether it fits here.
+
+    Memory, time and disk for this machine, before anything is loaded, and the one change that makes it fit. Exit code 3 where it does not.
+    """
+    from luthier.verbs.plan import plan
+
+    target, overrides = split_words(words)
+    result = plan(target, overrides, say=screen.say).to_dict()
+    screen.finish(result, draw)
+    return 3 if result["fits"] == "no" else 0
+
+
+def draw(screen: Screen, result: dict) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="faint", no_wrap=True)
+    table.add_column()
+    for name, words in (("model", _model(result)), ("method", _method(result)), ("memory", _memory(result)), ("time", _time(result)), ("disk", _disk(result))):
+        if words:
+            table.add_row(name, words)
+    screen.draw(table)
+    if result.get("resolved"):
+        screen.line("")
+        draw_resolved(screen, result["resolved"])
+    if result.get("minimum_detectable") is not None:
+        screen.line(f"the test rows can show a difference of {result['minimum_detectable']:.3f} or more")
+    screen.line("")
+    screen.line((result["fits"], FIT_STYLES[result["fits"]]), ": ", result["sentence"])
+    if result.get("change"):
+        screen.line(("hint: ", "key"), result["change"])
+    elif result["fits"] != "no":
+        screen.next("luthier train")
+
+
+def _model(result: dict) -> Text:
+    model = result["model"]
+    parts = [model["name"], f"{short(model['parameters'])} parameters" if model.get("parameters") else "", model.get("kind") or ""]
+    parts += [f"context {model['context']:,}" if model.get("context") else "", model.get("notice") or ""]
+    return Text(" · ".join(filter(None, parts)))
+
+
+def _method(result: dict) -> Text:
+    method = result["method"]
+    share = f"trains {short(method['trainable'])} weights" if method.get("trainable") else ""
+    if share and result["model"].get("parameters"):
+        share += f" ({method['trainable'] / result['model']['parameters']:.1%})"
+    loads = f"will load in {', '.join(method['loads_in'])}" if method.get("loads_in") else ""
+    return Text(" · ".join(filter(None, [method["name"], share, loads])))
+
+
+def _memory(result: dict) -> Text:
+    memory = result["memory"]
+    parts = " · ".join(f"{name} {size(num_bytes)}" for name, num_bytes in (memory.get("parts") or {}).items() if num_bytes)
+    return Text.assemble(f"{size(memory['needed'])} of {size(memory['available'])}  ", (result["fits"], FIT_STYLES[result["fits"]]), (f"  {parts}", "faint"))
+
+
+def _time(result: dict) -> Text | None:
+    time = result.get("time") or {}
+    if time.get("seconds") is None:
+        return None
+    steps = f" ({time['steps']:,} steps)" if time.get("steps") else ""
+    span = f" · between {duration(time['low'])} and {duration(time['high'])}" if time.get("low") is not None else ""
+    return Text(f"about {duration(time['seconds'])}{steps}{span}")
+
+
+def _disk(result: dict) -> Text | None:
+    disk = result.get("disk")
+    return Text(f"{size(disk['needed'])} of {size(disk['free'])} free") if disk else None
+
+
+def draw_resolved(screen: Screen, resolved: dict) -> None:
+    """Every `auto` with the number it became and why."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="key", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(style="faint")
+    for key, found in resolved.items():
+        table.add_row(key, Text(in_one_line(found["value"], 24)), Text(in_one_line(found["reason"], 120)))
+    screen.draw(table)

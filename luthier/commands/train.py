@@ -1,0 +1,49 @@
+"""`luthier train`: tune, compare, and say whether it helped."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from luthier.commands.check import ON_BAD_ROW, WORDS, with_bad_rows
+from luthier.commands.entry import split_words
+from luthier.commands.screen import Screen
+from luthier.commands.verdict import draw_outcome
+
+EXAMPLES = """\
+$ luthier train
+$ luthier train training.epochs=2 method.rank=16
+$ luthier train --resume        continues the newest unfinished run of this recipe
+$ luthier train --resume quiet-otter"""
+
+
+def run(
+    screen: Screen,
+    words: WORDS = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped: the one named, else the newest unfinished.")] = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call the run.")] = None,
+    on_bad_row: ON_BAD_ROW = None,
+) -> int:
+    """Tune, compare, and say whether it helped.
+
+    The base and the simple methods are measured first; the verdict stands on rows that nothing else has seen.
+    Ctrl-C saves before it ends; `--resume` goes on with the same bits.
+    """
+    from luthier.verbs.train import train
+
+    target, overrides = split_words(words)
+    named = target if resume and target and not _is_recipe(target) else None
+    result = train(
+        None if named else target, with_bad_rows(overrides, on_bad_row), resume=(named or True) if resume else None, name=name or "", say=screen.say
+    ).to_dict()
+    screen.finish(result, draw)
+    return 0 if result["status"] == "done" else 1
+
+
+def _is_recipe(word: str) -> bool:
+    return Path(word).is_file() or word.endswith((".yaml", ".yml"))
+
+
+def draw(screen: Screen, result: dict) -> None:
+    draw_outcome(screen, result)
+    screen.next(f"luthier examples {result['run']} --worst 5", f"luthier predict {result['run']} TEXT")
