@@ -5,6 +5,7 @@
 A row is {"text", "source"}. The text holds neither the opening `<|begin|>` nor the closing `<|end|>`: whoever trains frames every row
 with these two, and a dialogue so framed is exactly what the chat template renders. No row comes from the shipped samples.
 """
+
 import argparse
 import hashlib
 import json
@@ -17,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from luthier.data.samples.overlap import Grams, exact
+from luthier.data.samples.overlap import exact
 from recipes.spruce import exams
 
 PIECE = 1250  # characters of prose: about 370 tokens, so that a row fits the context of 512
 TALK = 1500  # characters of dialogue, which takes fewer tokens
-MIN_EXACT_WORDS = 4
 STRAIGHT = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "\u00a0": " ", "\ufeff": None, "\u200b": None, "…": "..."})
 DATA = "../shared/data"
 
@@ -126,25 +126,19 @@ def read(folder: Path) -> Iterator[Document]:
         yield from reader(folder / path, source)
 
 
-def left_out(documents: list[Document], folder: Path) -> np.ndarray:
+def left_out(documents: list[Document], held: exams.Exams) -> np.ndarray:
     """Why each document is left out: an array of reasons, "" where it stays."""
     reasons = np.full(len(documents), "", dtype=object)
-    seen, exam_rows, dialogue_rows = set(), set(), set()
-    grams = Grams()
-    hashes, owner = grams.of(document.text for document in documents)
-    for name in exams.SETS:
-        texts = list(exams.texts_of(folder / name))
-        reasons[owner[np.isin(hashes, grams.of(texts)[0])]] = "shares 13 words with an exam"
-        rows = {exact(text) for text in texts if len(text) < 2000}
-        exam_rows |= {row for row in rows if row.count(" ") + 1 >= MIN_EXACT_WORDS}
+    hashes, owner = held.grams.of(document.text for document in documents)
+    reasons[owner[held.share(hashes)]] = "shares 13 words with an exam"
+    seen = set()
     for i, document in enumerate(documents):
-        key = exact(document.text)
-        units = [key, *(exact(turn) for turn in document.turns)]
-        if not reasons[i] and any(unit in exam_rows for unit in units):
+        whole = exact(document.text)
+        if not reasons[i] and any(unit in held.rows for unit in (whole, *map(exact, document.turns))):
             reasons[i] = "is a row of an exam"
-        elif not reasons[i] and key in seen:
+        elif not reasons[i] and whole in seen:
             reasons[i] = "repeats a document"
-        seen.add(key)
+        seen.add(whole)
     return reasons
 
 
@@ -157,7 +151,7 @@ def side(text: str) -> str:
 def build(folder: Path, data: Path) -> dict:
     """Write the corpus and `corpus.json`: per source, the documents and characters kept, and what was left out and why."""
     documents = list(read(data))
-    reasons = left_out(documents, data)
+    reasons = left_out(documents, exams.load(data))
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: open(folder / f"{name}.jsonl", "w", encoding="utf-8") for name in ("train", "validation", "test")}
     counts = {source: Counter() for source in SOURCES}

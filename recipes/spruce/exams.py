@@ -3,12 +3,18 @@
 Each set is a folder of the test data; its JSON strings, table cells or lines are the texts. Over-wide on purpose: field names and
 instructions count as exam text too.
 """
+
 import csv
 import gzip
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+
+from luthier.data.samples.overlap import Grams, exact
 
 SETS = {
     "classification": "banking77, SMS spam, movie reviews",
@@ -25,14 +31,39 @@ SETS = {
     "preference": "hh-rlhf, LLMs-from-scratch pairs",
     "bias": "BBQ, CrowS-Pairs, Winogender",
 }
+MIN_WORDS = 4
+LONG = 2000  # characters; a longer text cannot equal a document, its 13-grams are compared
 NOT_TEXT = ("README", "LICENSE", "tgt-", "SOURCES")
 DIALOGUES = "schema-guided-dialogue/dev/dialogues"
 
 
-def texts(folder: Path) -> Iterator[str]:
+@dataclass(frozen=True)
+class Exams:
+    """All exam text in comparable form."""
+
+    grams: Grams
+    """Hashes further texts so that they compare with `hashes`."""
+    hashes: np.ndarray
+    """Every 13-gram, uint64, sorted."""
+    rows: set[str]
+    """Every row of at least MIN_WORDS words, case, spacing and punctuation apart; shorter ones ('yes, please') belong to nobody."""
+
+    def share(self, hashes: np.ndarray) -> np.ndarray:
+        """Which of the hashes are an exam's: bool, one each."""
+        if not len(self.hashes):
+            return np.zeros(len(hashes), dtype=bool)
+        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        return self.hashes[at] == hashes
+
+
+def load(folder: Path) -> Exams:
     """Every text of every set below the test-data folder."""
+    grams, hashes, rows = Grams(), [], set()
     for name in SETS:
-        yield from texts_of(folder / name)
+        texts = list(texts_of(folder / name))
+        hashes.append(np.unique(grams.of(texts)[0]))
+        rows |= {row for text in texts if len(text) < LONG and (row := exact(text)).count(" ") + 1 >= MIN_WORDS}
+    return Exams(grams, np.unique(np.concatenate(hashes)), rows)
 
 
 def texts_of(folder: Path) -> Iterator[str]:

@@ -4,6 +4,7 @@
 
 Every byte has a token, so any text goes in and comes back unchanged. Control tokens come first, so that their numbers never move.
 """
+
 import argparse
 import json
 from collections.abc import Iterator

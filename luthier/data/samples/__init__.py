@@ -1,8 +1,9 @@
 """Samples that ship: conversations and tickets of one fictional instrument shop, a pure function of kind, rows and seed.
 
-    rows = generate("chat", rows=1200, seed=1)          # dicts with messages, truth, template, slots
-    write("folder", kind="tickets", rows=2000, seed=1)  # tickets.csv and its side files
+rows = generate("chat", rows=1200, seed=1)          # dicts with messages, truth, template, slots
+write("folder", kind="tickets", rows=2000, seed=1)  # tickets.csv and its side files
 """
+
 import csv
 import json
 from dataclasses import dataclass, field

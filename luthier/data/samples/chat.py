@@ -3,6 +3,7 @@
 A row is made from a template (intent, frame, wording) and slot values. No two rows share intent and slot values, so that whatever rows are
 held out, none of them can be answered from another: the answer copies or derives its facts from this one question.
 """
+
 import string
 from functools import cache
 

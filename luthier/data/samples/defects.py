@@ -2,6 +2,7 @@
 
 Every fault takes the place of a row, so the number of rows stays as asked; rows are never used twice, neither as victim nor as original.
 """
+
 from collections.abc import Callable
 from copy import deepcopy
 

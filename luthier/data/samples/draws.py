@@ -1,4 +1,5 @@
 """Choices that depend on a seed and on nothing else: the same on every machine and every Python."""
+
 import random
 from collections.abc import Sequence
 

@@ -3,6 +3,7 @@
 Words are runs of letters and digits, lower-cased; a text shorter than n words has no n-gram and is compared whole by `exact`.
 A gram is a 64-bit hash of its words, so sets of millions stay plain sorted arrays.
 """
+
 import re
 from collections.abc import Iterable
 from itertools import count
@@ -61,16 +62,6 @@ def _scatter(ids: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def sharing(texts: list[str], others: Iterable[str], n: int = 13) -> np.ndarray:
-    """Which texts share at least one n-gram with any of the others: bool [len(texts)]."""
-    grams = Grams(n)
-    hashes, owner = grams.of(texts)
-    theirs, _ = grams.of(others)
-    shared = np.zeros(len(texts), dtype=bool)
-    shared[owner[np.isin(hashes, theirs)]] = True
-    return shared
 
 
 def overlap(texts: list[str], others: Iterable[str], n: int = 13) -> float:

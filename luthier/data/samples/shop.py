@@ -1,4 +1,5 @@
 """The instrument shop of the sample world: its catalogue, what follows from it, and which of its facts a sentence names."""
+
 import json
 import re
 from dataclasses import dataclass
@@ -6,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NUMBER = re.compile(r"\d+")
 
 
 def table(name: str) -> dict:
@@ -64,13 +64,13 @@ class Shop:
         return ""
 
     @property
-    def lexicon(self) -> dict[str, re.Pattern]:
-        """Every word of the world that states a fact, lower-cased, with the pattern that finds it."""
+    def lexicon(self) -> list[str]:
+        """Every word of the world that states a fact, lower-cased."""
         c = self.catalogue
         makers = {item["maker"] for item in c["instruments"].values()}
         teachers = {teacher.split()[-1] for teacher in c["teachers"].values()}
-        stated = [*c["names"], *c["instruments"], *makers, *teachers, *c["towns"], *c["problems"], *c["hours"]]
-        return {word.lower(): re.compile(rf"\b{re.escape(word.lower())}\b") for word in stated}
+        stated = {*c["names"], *c["instruments"], *makers, *teachers, *c["towns"], *c["problems"], *c["hours"]}
+        return sorted(word.lower() for word in stated)
 
 
 @cache
@@ -79,11 +79,10 @@ def open_shop() -> Shop:
 
 
 @cache
-def _lexicon() -> dict[str, re.Pattern]:
-    return open_shop().lexicon
+def _facts() -> re.Pattern:
+    return re.compile(rf"\d+|\b(?:{'|'.join(map(re.escape, open_shop().lexicon))})\b")
 
 
 def facts_in(text: str) -> set[str]:
     """The facts that a text names: words of the world, lower-cased, and every number."""
-    low = text.lower()
-    return {word for word, pattern in _lexicon().items() if pattern.search(low)} | set(NUMBER.findall(low))
+    return set(_facts().findall(text.lower()))

@@ -3,6 +3,7 @@
 Many letters mention another matter in passing, or name two matters and dismiss one, so that counting words misleads. No two rows share
 template and slot values.
 """
+
 import re
 import string
 from functools import cache

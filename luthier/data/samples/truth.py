@@ -1,4 +1,5 @@
 """Whether an answer is exactly right: it names the facts that the shop's truth demands, no other, and takes the right side."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -10,8 +11,8 @@ from luthier.data.samples.shop import facts_in
 def correct(answer: str, truth: dict) -> bool:
     """Right or wrong, however it is worded.
 
-    `truth` is {"facts": [...], "says": [...], "never": [...]}: the answer must name exactly these facts (names, instruments, days, numbers ...:
-    one more is an invention, one less a gap), contain each phrase of `says` and none of `never`.
+    `truth` is {"facts": [...], "says": [...], "never": [...]}: the answer must name exactly these facts (names, instruments, days,
+    numbers ...: one more is an invention, one less a gap), contain each phrase of `says` and none of `never`.
     """
     low = " ".join(answer.lower().split())
     said = all(phrase in low for phrase in truth["says"]) and not any(phrase in low for phrase in truth["never"])
