@@ -1,0 +1,57 @@
+"""A record as one line of JSON, and back: the one form in which records lie on disk, readable by any other tool."""
+import json
+
+from luthier.data.records import Conversation, Labelled, Message, Origin, Record, Text
+
+encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled)}
+
+
+def message_to_dict(message: Message) -> dict:
+    """A message in OpenAI's shape; a weight of 1 is left out."""
+    shape = {"role": message.role, "content": message.content}
+    if message.weight != 1.0:
+        shape["weight"] = message.weight
+    return shape | message.extra if message.extra else shape
+
+
+def body_of(record: Record) -> dict:
+    """What a record says, without where it comes from: `{text}`, `{text, label}` or `{messages, tools?}`."""
+    if type(record) is Conversation:
+        body: dict = {"messages": [message_to_dict(message) for message in record.messages]}
+        if record.tools:
+            body["tools"] = list(record.tools)
+        return body
+    return {"text": record.text, "label": record.label} if type(record) is Labelled else {"text": record.text}
+
+
+def to_line(body: str, record: Record) -> str:
+    """The line of a record whose body stands as JSON already: the body, then group and origin. Without a line feed."""
+    origin = record.origin
+    tail = {"group": record.group} if record.group is not None else {}
+    if origin is not None:
+        tail["origin"] = {"file": origin.file, "line": origin.line, "row": origin.row}
+    return f"{body[:-1]},{encode_json(tail)[1:]}" if tail else body
+
+
+def to_json(record: Record) -> str:
+    """The line of a record. Without a line feed."""
+    return to_line(encode_json(body_of(record)), record)
+
+
+def from_dict(values: dict, kind: type) -> Record:
+    """The record of a parsed canonical line."""
+    given = values.get("origin")
+    origin = Origin(given["file"], given["line"], given["row"]) if given else None
+    group = values.get("group")
+    if kind is Conversation:
+        messages = tuple(_message(turn) for turn in values["messages"])
+        return Conversation(messages, tuple(values.get("tools", ())), origin, group)
+    return Labelled(values["text"], values["label"], origin, group) if kind is Labelled else Text(values["text"], origin, group)
+
+
+def _message(turn: dict) -> Message:
+    if len(turn) == 2:
+        return Message(turn["role"], turn["content"])
+    extra = {key: value for key, value in turn.items() if key not in ("role", "content", "weight")}
+    return Message(turn["role"], turn["content"], turn.get("weight", 1.0), extra)

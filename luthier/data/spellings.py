@@ -1,0 +1,310 @@
+"""What the columns of a file mean: guessed from names and values, said in one sentence, overruled by `data.map`.
+
+A style is one way in which people write down the same thing; `STYLES` lists them in the order in which they are tried.
+"""
+import difflib
+from collections.abc import Callable, Mapping as AnyMapping, Sequence
+from dataclasses import dataclass, field
+
+from luthier.data import chats
+from luthier.data.findings import Finding
+from luthier.data.records import Conversation, Labelled, Origin, Record, Text
+from luthier.data.sources.rows import Row
+from luthier.errors import DataError, RecipeError
+
+TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text}
+"""The task that a record type serves when the recipe names none."""
+
+NAMES = {  # role -> column names, best first; compared in lower case
+    "messages": "messages conversations conversation dialogue dialog chat".split(),
+    "turns": "turns dialogue dialog conversation utterances".split(),
+    "tools": "tools functions".split(),
+    "system": "system system_prompt".split(),
+    "history": ["history"],
+    "instruction": ["instruction"],
+    "prompt": "prompt question query user user_message input instruction request human source problem context".split(),
+    "completion": "completion response answer assistant assistant_message output reply bot solution target chosen_response".split(),
+    "label": "label_text label category class intent target sentiment topic queue tag emotion rating stars type department label_name labels y".split(),
+    "text": "text sentence review ticket_text ticket content body message comment utterance document query question title description tweet post email email_text sms input prompt x".split(),
+}
+NOT_HERE = {
+    ("chosen", "rejected"): "preference pairs",
+    ("tokens", "ner_tags"): "tagged tokens",
+    ("text", "spans"): "spans of text",
+    ("premise", "hypothesis"): "pairs of sentences",
+    ("translation",): "translations",
+}
+MOST_LABELS = 500
+LONGEST_LABEL = 60
+SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How rows become records."""
+
+    task: str
+    record: type
+    columns: dict[str, str]
+    """Role -> column."""
+    style: str
+    sentence: str
+    group: str | None = None
+    """The column of `data.group`."""
+    strict: bool = False
+    """Whether the user named the columns."""
+
+    def used(self) -> set[str]:
+        return {*self.columns.values(), *([self.group] if self.group else [])}
+
+    def to_dict(self) -> dict:
+        return {"task": self.task, "style": self.style, "columns": self.columns, "group": self.group, "sentence": self.sentence}
+
+
+@dataclass(frozen=True)
+class Style:
+    """One way of writing records down."""
+
+    record: type
+    required: tuple[str, ...]
+    """Roles without which it cannot be read."""
+    optional: tuple[str, ...]
+    words: str
+    """How a sentence calls it."""
+    make: Callable[[dict, dict[str, str]], "tuple | Bad"]
+    """Row values and role -> column to the record's own fields, or what is wrong."""
+    fits: Callable[[list], bool] = field(default=lambda values: True)
+    """Whether the values of the first required column look like it."""
+
+
+Bad = chats.Bad
+
+
+# ---- making records -----------------------------------------------------------------------------
+def _text(values: dict, columns: dict[str, str]) -> tuple | Bad:
+    value = values.get(columns["text"])
+    return (value,) if type(value) is str else chats.wrong(value, columns["text"])
+
+
+def _labelled(values: dict, columns: dict[str, str]) -> tuple | Bad:
+    text, label = values.get(columns["text"]), values.get(columns["label"])
+    if type(text) is not str:
+        return chats.wrong(text, columns["text"])
+    if type(label) is not str:
+        if type(label) is bool:
+            label = "true" if label else "false"
+        elif isinstance(label, (int, float)) and label == label:
+            label = str(int(label) if isinstance(label, float) and label.is_integer() else label)
+        elif isinstance(label, list) and len(label) == 1 and isinstance(label[0], str):
+            label = label[0]
+        elif isinstance(label, list) and label:
+            return Bad("D116", f"several labels in one row ({len(label)}); classification takes one", columns["label"])
+        else:
+            return chats.wrong(label, columns["label"], "a label")
+    label = label.strip()
+    return (text, label) if label else Bad("D110", "empty label", columns["label"], "write the label, or leave the row out")
+
+
+STYLES: dict[str, Style] = {
+    "messages": Style(Conversation, ("messages",), ("tools",), "chat messages with role and content", chats.from_messages, chats.look_like_messages),
+    "sharegpt": Style(Conversation, ("messages",), ("tools", "system"), "ShareGPT turns (from, value)", chats.from_sharegpt, chats.look_like_sharegpt),
+    "turns": Style(Conversation, ("turns",), ("system",), "turns that alternate between user and assistant", chats.from_turns, chats.look_like_turns),
+    "alpaca": Style(Conversation, ("instruction", "completion"), ("input", "system", "history"), "Alpaca instructions", chats.from_alpaca, chats.look_like_text),
+    "prompt and completion": Style(Conversation, ("prompt", "completion"), ("system",), "prompts and completions", chats.from_pair, chats.look_like_prompts),
+    "text and label": Style(Labelled, ("text", "label"), (), "texts with a label", _labelled, chats.look_like_text),
+    "text": Style(Text, ("text",), (), "plain texts", _text, chats.look_like_text),
+}
+ALIASES = {"question": "prompt", "answer": "completion", "response": "completion", "output": "completion"}
+"""Words that `data.map` takes for a role."""
+
+
+def convert(row: Row, mapping: Mapping) -> Record | Finding:
+    """The record of a row, or what is wrong with it (D110-D119), with its field."""
+    made = STYLES[mapping.style].make(row.values, mapping.columns)
+    if type(made) is Bad:
+        return _finding(made, row, mapping)
+    group = None
+    if mapping.group is not None:
+        group = row.values.get(mapping.group)
+        if group is None or group == "":
+            return _finding(Bad("D115", f"no value in the group column `{mapping.group}`", mapping.group, "fill it, or leave the row out"), row, mapping)
+        group = str(group)
+    return mapping.record(*made, origin=Origin(row.file, row.line, row.number), group=group)
+
+
+def _finding(bad: Bad, row: Row, mapping: Mapping) -> Finding:
+    """The finding of a row that cannot become a record; a row written in another style than the others is told as such."""
+    if bad.code == "D115" and not mapping.strict and not mapping.used() & row.values.keys():
+        if other := next((name for name, style in STYLES.items() if name != mapping.style and _columns_for(style, list(row.values), [row.values])), ""):
+            bad = Bad("D114", f"this row holds {STYLES[other].words} ({', '.join(list(row.values)[:6])}); the file began with {STYLES[mapping.style].words}", bad.field, "keep one kind of row in a file")
+    return Finding(bad.code, "error", bad.message, row.file, row.line, None, row.byte_offset, bad.field, [row.number], hint=bad.hint)
+
+
+# ---- guessing -----------------------------------------------------------------------------------
+def guess(rows: Sequence[Row], path: str, *, task: str | None = None, record: type | None = None) -> Mapping:
+    """The meaning of a file's columns, from its first rows.
+
+    `record` (or the record of `task`) narrows the guess to what the recipe needs. Raises DataError D113 where the columns cannot be understood.
+    """
+    record = record or TASKS.get(task or "")
+    sample = [row.values for row in rows[:SAMPLE]]
+    names = _names(sample)
+    for style_name, style in STYLES.items():
+        if record in (None, style.record) and (columns := _columns_for(style, names, sample)):
+            if style.record is Text and record is None and (shaped := _labelled_by_shape(names, sample)):
+                return _mapping("text and label", shaped, path, task, names, shaped=True)
+            return _mapping(style_name, columns, path, task, names)
+    if not _other_kind(names):
+        for style_name, columns in _by_shape(names, sample, record):
+            return _mapping(style_name, columns, path, task, names, shaped=True)
+    raise _not_understood(path, names, sample, record)
+
+
+def _names(sample: list[dict]) -> list[str]:
+    """The columns of the first rows, in the order in which they appear."""
+    return list(dict.fromkeys(name for values in sample for name in values))
+
+
+def _columns_for(style: Style, names: list[str], sample: list[dict]) -> dict[str, str] | None:
+    """Role -> column by name, each column once; None where a required role has none or its values look otherwise."""
+    lower = {name.lower().strip(): name for name in reversed(names)}
+    columns: dict[str, str] = {}
+    # the answer is looked for before the question: `input` may be either
+    for role in sorted(style.required, key=lambda role: role in ("prompt", "text")) + list(style.optional):
+        wanted = ["input"] if role == "input" else NAMES[role]
+        if role == "completion" and style.make is chats.from_pair:
+            wanted = _answers_beside(lower, wanted)
+        found = next((lower[name] for name in wanted if name in lower and lower[name] not in columns.values()), None)
+        if found is None and role == "text":
+            found = next((name for low, name in lower.items() if low.endswith(("_text", " text", "text_")) and name not in columns.values()), None)
+        if found is None and role in style.required:
+            return None
+        if found is not None:
+            columns[role] = found
+    if "label" in columns and not _short(columns["label"], sample):
+        return None
+    first = columns[style.required[0]]
+    values = [row[first] for row in sample if row.get(first) is not None][:50]
+    return {role: columns[role] for role in (*style.required, *style.optional) if role in columns} if style.fits(values) else None
+
+
+def _short(column: str, sample: list[dict]) -> bool:
+    """Whether the values of a column are as short as labels are."""
+    lengths = [len(str(row[column])) for row in sample if row.get(column) is not None]
+    return not lengths or sum(lengths) / len(lengths) <= LONGEST_LABEL
+
+
+def _answers_beside(lower: dict[str, str], wanted: list[str]) -> list[str]:
+    """`target` and `source` are answers and prompts only beside each other: `text, target` is a label."""
+    return wanted if "source" in lower else [name for name in wanted if name != "target"]
+
+
+def _mapping(style_name: str, columns: dict[str, str], path: str, task: str | None, names: list[str], *, shaped: bool = False) -> Mapping:
+    style = STYLES[style_name]
+    task = task or next(name for name, kind in TASKS.items() if kind is style.record)
+    arrows = " · ".join(f"{role} ← {column}" for role, column in columns.items())
+    unused = [name for name in names if name not in columns.values()]
+    tail = f"; not used: {', '.join(unused[:8])}{' …' if len(unused) > 8 else ''}" if unused else ""
+    how = " (by the look of the values)" if shaped else ""
+    return Mapping(task, style.record, columns, style_name, f"{path} is read as {style.words}{how}: {arrows}{tail}")
+
+
+# ---- guessing by the look of the values -------------------------------------------------------------
+@dataclass
+class _Look:
+    """What the values of a column look like."""
+
+    name: str
+    distinct: int
+    filled: int
+    mean_length: float
+    longest: int
+
+    @property
+    def like_label(self) -> bool:
+        return self.filled >= 4 and 2 <= self.distinct <= min(MOST_LABELS, self.filled / 2) and self.longest <= LONGEST_LABEL
+
+    @property
+    def like_text(self) -> bool:
+        return self.filled > 0 and self.mean_length >= 8 and self.distinct > self.filled / 3
+
+
+def _looks(names: list[str], sample: list[dict]) -> list[_Look]:
+    looks = []
+    for name in names:
+        values = [row[name] for row in sample if row.get(name) not in (None, "")]
+        if values and all(isinstance(value, (str, int, float, bool)) for value in values):
+            texts = [str(value) for value in values]
+            looks.append(_Look(name, len(set(texts)), len(texts), sum(map(len, texts)) / len(texts), max(map(len, texts))))
+    return looks
+
+
+def _labelled_by_shape(names: list[str], sample: list[dict]) -> dict[str, str] | None:
+    """A label column beside a text column: few distinct short values beside many long ones; the name breaks ties."""
+    looks = _looks(names, sample)
+    labels = [look for look in looks if look.like_label]
+    texts = [look for look in looks if look.like_text and look not in labels]
+    if not texts or not labels:
+        return None
+
+    def likely(look: _Look) -> tuple:
+        low = look.name.lower()
+        dull = low in ("id", "lang", "language", "source", "split", "date", "created", "year", "user", "author", "channel", "country") or low.endswith(("_id", "_at", "_date"))
+        return (low in NAMES["label"], not dull, look.distinct)
+
+    text = max(texts, key=lambda look: (look.name.lower() in NAMES["text"], look.mean_length))
+    return {"text": text.name, "label": max(labels, key=likely).name}
+
+
+def _by_shape(names: list[str], sample: list[dict], record: type | None):
+    """Guesses from values alone, best first."""
+    if record in (None, Labelled) and (columns := _labelled_by_shape(names, sample)):
+        yield "text and label", columns
+    texts = [look for look in _looks(names, sample) if look.like_text]
+    if record in (None, Conversation) and len(texts) == 2:
+        yield "prompt and completion", {"prompt": texts[0].name, "completion": texts[1].name}
+    if record in (None, Text) and texts and (record is Text or len(texts) == 1):
+        yield "text", {"text": max(texts, key=lambda look: look.mean_length).name}
+
+
+def _other_kind(names: list[str]) -> str:
+    """Data of a kind that no task here takes, told by its columns."""
+    return next((words for needed, words in NOT_HERE.items() if all(name in names for name in needed)), "")
+
+
+def _not_understood(path: str, names: list[str], sample: list[dict], record: type | None) -> DataError:
+    listed = ", ".join(names[:20]) or "none"
+    kind = _other_kind(names)
+    needs = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts"}.get(record, "")
+    what = f"{path}: the columns ({listed}) look like {kind}, which no task here takes" if kind else f"{path}: the columns ({listed}) do not say what is what" + (f"; the task needs {needs}" if needs else "")
+    roles = {Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}"}.get(record, "{text: COLUMN, label: COLUMN}")
+    return DataError(what, code="D113", file=path, hint=f"name the columns: data.map={roles}" + ("" if record else ", {prompt, completion}, {messages} or {text}"))
+
+
+# ---- named by the user --------------------------------------------------------------------------
+def mapping_from(given: AnyMapping[str, str], task: str | None, columns: Sequence[str], *, path: str = "", record: type | None = None, sample: Sequence[Row] = ()) -> Mapping:
+    """The mapping that `data.map` asks for. Raises RecipeError: an unknown role, a column that is not there, roles that fit no style."""
+    record = record or TASKS.get(task or "")
+    known = {*(role for style in STYLES.values() for role in (*style.required, *style.optional))}
+    named: dict[str, str] = {}
+    for key, column in given.items():
+        role = key if key in known else ALIASES.get(key, "")
+        if not role:
+            raise RecipeError(f"`data.map` has the unknown key `{key}`", code="R130", field=f"data.map.{key}", hint=_near(key, sorted(known | set(ALIASES))))
+        if column not in columns:
+            raise RecipeError(f"`data.map.{key}` names the column `{column}`, which {path or 'the data'} does not have", code="R131", field=f"data.map.{key}", hint=_near(column, list(columns)))
+        named[role] = column
+    for style_name, style in STYLES.items():
+        fits = record in (None, style.record) and set(style.required) <= set(named) <= {*style.required, *style.optional}
+        if fits and style_name in ("messages", "sharegpt"):
+            fits = style.fits([row.values[named["messages"]] for row in sample if row.values.get(named["messages"]) is not None][:50]) or (not sample and style_name == "messages")
+        if fits:
+            made = _mapping(style_name, named, path or "the data", task, list(columns))
+            return Mapping(made.task, made.record, made.columns, made.style, made.sentence.replace(" is read as ", " is read, as data.map says, as ", 1), strict=True)
+    ways = "; ".join(f"{{{', '.join(style.required)}}}" for style in STYLES.values() if record in (None, style.record))
+    raise RecipeError(f"`data.map` names {', '.join(named)}, from which no record {f'of task {task} ' if task else ''}can be made", code="R132", field="data.map", hint=f"name one of: {ways}")
+
+
+def _near(word: str, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(str(word), allowed, n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else f"allowed: {', '.join(allowed[:30])}"
