@@ -74,13 +74,15 @@ class Renderer:
 
     def _notice_crossing(self) -> None:
         """Tell where cutting at the start of an answer gives other ids than encoding the whole text at once."""
-        rendering = self._chat_template.render([Request([{"role": "user", "content": "How are you?"}, {"role": "assistant", "content": "Fine."}], turns=(1,))])[0]
-        if rendering.error:
-            return
-        stretches, _ = cut(rendering, (1,), self._layout)
-        ids = [token for piece in self._encode([(stretches, Cover())])[0] for token in piece]
-        if ids != self._encoder.encode_texts([rendering.text])[0]:
-            self.notices.append("the template's prompt ends where the tokenizer would join it with the answer; training and prediction both cut there, other tools may not")
+        asked = {"role": "user", "content": "How are you?"}
+        renderings = self._chat_template.render([Request([asked, {"role": "assistant", "content": word}], turns=(1,)) for word in ("I", "the", "Yes.", "it", "a")])
+        for rendering in renderings:
+            if rendering.error:
+                return
+            ids = [token for part in self._encode([(cut(rendering, (1,), self._layout)[0], Cover())])[0] for token in part]
+            if ids != self._encoder.encode_texts([rendering.text])[0] and not self._encoder.deaf:
+                self.notices.append("the template's prompt ends where the tokenizer would join it with the answer; training and prediction both cut there, other tools may not")
+                return
 
     # ---- what others ask for --------------------------------------------------------------------
     @property
