@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from luthier.commands.entry import split_words
+from luthier.commands.entry import look_early, split_words
 from luthier.commands.findings import finding_lines
 from luthier.commands.progress import duration
 from luthier.commands.screen import Screen, in_one_line, visible
@@ -34,10 +34,12 @@ def run(
     Prints what every row became (the ledger), lengths, labels, leakage between the splits, and what is wrong, to the line.
     Exit code 1 where errors are found.
     """
+    target, overrides = split_words(words)
+    overrides = with_bad_rows(overrides, on_bad_row)
+    look_early(target, overrides)
     from luthier.verbs.check import check
 
-    target, overrides = split_words(words)
-    result = check(target, with_bad_rows(overrides, on_bad_row), show=show, say=screen.say).to_dict()
+    result = check(target, overrides, show=show, say=screen.say).to_dict()
     screen.finish(result, draw)
     return 0 if result["ok"] else 1
 

@@ -98,6 +98,13 @@ def calm_libraries(screen: Screen) -> None:
         warnings.simplefilter("ignore")
 
 
+def look_early(target: str | None, overrides: Sequence[str]) -> None:
+    """Read the recipe before the libraries that train are loaded: a mistyped key or a missing file is told within a second."""
+    from luthier.verbs import recipe
+
+    recipe.load(target, overrides, guess=lambda path: {})
+
+
 def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     """The target and the `key=value` words of a command line; a word with `=` that is a file is the target."""
     targets = [word for word in words or [] if "=" not in word or Path(word).exists()]

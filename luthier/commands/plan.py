@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from luthier.commands.check import WORDS
-from luthier.commands.entry import split_words
+from luthier.commands.entry import look_early, split_words
 from luthier.commands.progress import duration, short, size
 from luthier.commands.screen import Screen, in_one_line
 
@@ -20,9 +20,10 @@ def run(screen: Screen, words: WORDS = None) -> int:
 
     Memory, time and disk for this machine, before anything is loaded, and the one change that makes it fit. Exit code 3 where it does not.
     """
+    target, overrides = split_words(words)
+    look_early(target, overrides)
     from luthier.verbs.plan import plan
 
-    target, overrides = split_words(words)
     result = plan(target, overrides, say=screen.say).to_dict()
     screen.finish(result, draw)
     return 3 if result["fits"] == "no" else 0

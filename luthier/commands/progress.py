@@ -5,20 +5,22 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 15.0
 """In a pipe, a long task tells where it is this often."""
 
-COLUMNS = {  # of the table of steps: title, width, key of the row, how it is written
-    "step": (6, lambda row: f"{row['step']:,}"),
-    "epoch": (6, lambda row: f"{row['epoch']:.2f}"),
-    "train": (8, lambda row: figure(row.get("train_loss", row.get("loss")))),
-    "valid": (8, lambda row: figure(row["validation_loss"])),
-    "rate": (9, lambda row: f"{row['learning_rate']:.1e}".replace("e-0", "e-") if row["learning_rate"] else "0"),
-    "tok/s": (8, lambda row: short(row["tokens_per_second"])),
-    "mem": (8, lambda row: size(row["memory"])),
+COLUMNS = {  # of the table of steps: key of the row -> title, width, how it is written
+    "step": ("step", 6, lambda value: f"{value:,}"),
+    "epoch": ("epoch", 6, lambda value: f"{value:.2f}"),
+    "train": ("train", 8, lambda value: figure(value)),
+    "validation": ("valid", 8, lambda value: figure(value)),
+    "learning_rate": ("rate", 8, lambda value: f"{value:.1e}".replace("e-0", "e-") if value else "0"),
+    "tokens_per_second": ("tok/s", 7, lambda value: short(value)),
+    "memory": ("mem", 8, lambda value: size(value)),
 }
+NOT_METRICS = {*COLUMNS, "steps", "best"}
 
 
 def figure(value: float | None) -> str:
@@ -61,7 +63,7 @@ class _Rate(ProgressColumn):
         words = f"{short(rate)} {task.fields['unit']}/s" if rate else ""
         if task.time_remaining is not None and not task.finished:
             words += f" · {duration(task.time_remaining)} left"
-        return Text(words, style="faint")
+        return Text(" · ".join(filter(None, [words, task.fields["words"]])), style="faint")
 
 
 class Progress:
@@ -73,36 +75,37 @@ class Progress:
         self.tasks: dict[str, int] = {}
         self.started: dict[str, float] = {}
         self.last_line = 0.0
-        self.titles: list[str] = []
+        self.cells: dict[str, tuple] = {}
 
     def print(self, text: Text) -> None:
         """A whole line, not broken in a pipe."""
         self.console.print(text, soft_wrap=not self.console.is_terminal)
 
-    def update(self, data: dict) -> None:
-        """`data` has task, done, total (None when unknown) and unit."""
+    def update(self, data: dict, words: str = "") -> None:
+        """`data` has task, done, total (None when unknown) and unit; `words` stand beside the bar."""
         if self.quiet:
             return
         if self.console.is_terminal:
-            self._bar(data)
+            self._bar(data, words)
         else:
-            self._line(data)
+            self._line(data, words)
 
-    def _bar(self, data: dict) -> None:
+    def _bar(self, data: dict, words: str) -> None:
         if self.bars is None:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[count]}", style="faint"), _Rate())
+            rate = _Rate(table_column=Column(no_wrap=True, overflow="ellipsis"))
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[count]}", style="faint"), rate)
             self.bars = Bars(*columns, console=self.console, transient=True, refresh_per_second=4)
             self.bars.start()
         name, total = data["task"], data.get("total")
         count = f"{data['done']:,}" + (f"/{total:,}" if total else "")
-        fields = {"unit": data.get("unit") or "", "count": count}
+        fields = {"unit": data.get("unit") or "", "count": count, "words": words}
         if name not in self.tasks:
             self.tasks[name] = self.bars.add_task(name, total=total, **fields)
         self.bars.update(self.tasks[name], completed=data["done"], total=total, **fields)
         if total and data["done"] >= total:
             self.bars.remove_task(self.tasks.pop(name))
 
-    def _line(self, data: dict) -> None:
+    def _line(self, data: dict, words: str) -> None:
         now = time.monotonic()
         started = self.started.setdefault(data["task"], now)
         self.last_line = self.last_line or now
@@ -112,27 +115,30 @@ class Progress:
         done, total, unit = data["done"], data.get("total"), data.get("unit") or ""
         rate = done / max(now - started, 1e-9)
         left = f" · {duration((total - done) / rate)} left" if total and done else ""
-        self.print(Text(f"{data['task']} {done:,}{f'/{total:,}' if total else ''} · {short(rate)} {unit}/s{left}"))
+        self.print(Text(f"{data['task']} {done:,}{f'/{total:,}' if total else ''} · {short(rate)} {unit}/s{left}{f' · {words}' if words else ''}"))
 
     def step(self, row: dict) -> None:
-        """A row with a validation loss is a line of the table; every row moves the bar."""
-        if row.get("steps"):
-            self.update({"task": "training", "done": row["step"], "total": row["steps"], "unit": "steps"})
-        if self.quiet or row.get("validation_loss") is None:
+        """One line of the table; what is no column of its own is a metric, of which as many are shown as fit."""
+        if self.quiet:
             return
-        metrics = row.get("metrics") or {}
-        cells = {title: (width, write(row)) for title, (width, write) in COLUMNS.items() if self._holds(title, row)}
-        cells |= {name: (max(8, len(name) + 1), figure(value)) for name, value in metrics.items()}
-        if list(cells) != self.titles:
-            self.titles = list(cells)
-            self.print(Text(" ".join(f"{title:>{width}}" for title, (width, _) in cells.items()), style="faint"))
+        if not self.cells:
+            self.cells = self._layout(row)
+            self.print(Text(" ".join(f"{title:>{width}}" for title, width, _ in self.cells.values()), style="faint"))
+        words = ("" if row.get(name) is None else write(row[name]) for name, (_, _, write) in self.cells.items())
         star = Text(" ★" if self.console.encoding.lower().startswith("utf") else " *", style="good") if row.get("best") else Text("")
-        self.print(Text.assemble(" ".join(f"{text:>{width}}" for width, text in cells.values()), star))
+        line = " ".join(f"{word:>{width}}" for word, (_, width, _) in zip(words, self.cells.values()))
+        self.print(Text.assemble(line, star))
 
-    @staticmethod
-    def _holds(title: str, row: dict) -> bool:
-        needs = {"epoch": "epoch", "rate": "learning_rate", "tok/s": "tokens_per_second", "mem": "memory"}
-        return row.get(needs.get(title, "step")) is not None
+    def _layout(self, row: dict) -> dict:
+        """Key -> title, width and writer. The first line is measured before training, so the columns of a step are kept for later ones."""
+        cells = {name: column for name, column in COLUMNS.items() if name in row or name != "memory"}
+        room = (self.console.width if self.console.is_terminal else 200) - sum(width + 1 for _, width, _ in cells.values()) - 2
+        for name, value in row.items():
+            width = max(8, len(name))
+            if name not in NOT_METRICS and isinstance(value, (int, float)) and room > width:
+                cells[name] = (name, width, figure)
+                room -= width + 1
+        return cells
 
     def close(self) -> None:
         """Take the bars away."""

@@ -66,7 +66,7 @@ class Screen:
     def say(self, event: Event) -> None:
         """Show an event; the shape of each kind's data stands in docs/commands.md."""
         if event.kind == "progress":
-            self.progress.update(event.data)
+            self.progress.update(event.data, visible(event.message))
         elif event.kind == "step":
             self.progress.step(event.data)
         elif self.quiet:

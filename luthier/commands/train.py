@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from luthier.commands.check import ON_BAD_ROW, WORDS, with_bad_rows
-from luthier.commands.entry import split_words
+from luthier.commands.entry import look_early, split_words
 from luthier.commands.screen import Screen
 from luthier.commands.verdict import draw_outcome
 
@@ -29,13 +29,14 @@ def run(
     The base and the simple methods are measured first; the verdict stands on rows that nothing else has seen.
     Ctrl-C saves before it ends; `--resume` goes on with the same bits.
     """
+    target, overrides = split_words(words)
+    overrides = with_bad_rows(overrides, on_bad_row)
+    named = target if resume and target and not _is_recipe(target) else None
+    if not named:
+        look_early(target, overrides)
     from luthier.verbs.train import train
 
-    target, overrides = split_words(words)
-    named = target if resume and target and not _is_recipe(target) else None
-    result = train(
-        None if named else target, with_bad_rows(overrides, on_bad_row), resume=(named or True) if resume else None, name=name or "", say=screen.say
-    ).to_dict()
+    result = train(None if named else target, overrides, resume=(named or True) if resume else None, name=name or "", say=screen.say).to_dict()
     screen.finish(result, draw)
     return 0 if result["status"] == "done" else 1
 

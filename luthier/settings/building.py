@@ -74,9 +74,12 @@ def _unknown_key(key: str, prefix: str, siblings: list[str], place: _Place) -> R
     if near:
         hint = f"did you mean `{prefix}{near}`?"
     else:
-        everywhere = {found.path.rpartition(".")[2]: found.path for found in keys(place.root)}
+        known = list(keys(place.root))
+        owners = [found.of for found in known if found.path == prefix + key]
+        everywhere = {found.path.rpartition(".")[2]: found.path for found in known if not owners}
         far = nearest(key, everywhere)
         hint = f"did you mean `{everywhere[far]}`?" if far else f"allowed here: {', '.join(siblings) or 'nothing'}"
+        hint = f"`{key}` is a setting of: {', '.join(owners)}" if owners else hint
     return place.error("R101", f"unknown key `{prefix}{key}`", f"{prefix}{key}", hint)
 
 

@@ -1,7 +1,6 @@
 """Settings out: a complete mapping, YAML that reads back equal, with comments."""
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -58,7 +57,8 @@ def to_yaml(settings: Any, *, comments: Mapping[str, str] | None = None) -> str:
 def _lines(mapping: Mapping, indent: str, prefix: str, comments: Mapping[str, str]) -> Iterator[str]:
     for key, value in mapping.items():
         path = f"{prefix}{key}"
-        comment = f"  # {' '.join(comments[path].split())}" if path in comments else ""
+        words = "".join(character if character.isprintable() else " " for character in comments.get(path, "")).split()
+        comment = f"  # {' '.join(words)}" if words else ""
         if isinstance(value, Mapping) and value:
             yield f"{indent}{_word(key)}:{comment}\n"
             yield from _lines(value, indent + "  ", f"{path}.", comments)
@@ -66,8 +66,14 @@ def _lines(mapping: Mapping, indent: str, prefix: str, comments: Mapping[str, st
             yield f"{indent}{_word(key)}: {_word(value)}{comment}\n"
 
 
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
+
+
 def _word(value: Any) -> str:
     if isinstance(value, str) and not value.isprintable():
-        return json.dumps(value)  # one line with escapes, which YAML reads as JSON does
+        return '"' + "".join(_escaped(character) for character in value) + '"'
     text = yaml.dump(value, Dumper=_Writer, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")
