@@ -1,4 +1,5 @@
 """A record as one line of JSON, and back: the one form in which records lie on disk, readable by any other tool."""
+import functools
 import json
 
 from luthier.data.records import Conversation, Labelled, Message, Origin, Record, Text
@@ -27,11 +28,17 @@ def body_of(record: Record) -> dict:
 
 def to_line(body: str, record: Record) -> str:
     """The line of a record whose body stands as JSON already: the body, then group and origin. Without a line feed."""
+    group = f',"group":{encode_json(record.group)}' if record.group is not None else ""
     origin = record.origin
-    tail = {"group": record.group} if record.group is not None else {}
-    if origin is not None:
-        tail["origin"] = {"file": origin.file, "line": origin.line, "row": origin.row}
-    return f"{body[:-1]},{encode_json(tail)[1:]}" if tail else body
+    if origin is None:
+        return f"{body[:-1]}{group}}}"
+    line = "null" if origin.line is None else origin.line
+    return f'{body[:-1]}{group},"origin":{{"file":{_word(origin.file)},"line":{line},"row":{origin.row}}}}}'
+
+
+@functools.lru_cache(maxsize=64)
+def _word(text: str) -> str:
+    return encode_json(text)
 
 
 def to_json(record: Record) -> str:

@@ -186,7 +186,7 @@ def _distribute(intake: Intake, table: Table, stage: Path) -> None:
     streams = [open(stage / f"{name}.jsonl", "wb", buffering=1 << 20) for name in split.SPLITS]
     try:
         with open(intake.path, "rb", buffering=1 << 20) as lines:
-            for at, (line, side) in enumerate(zip(lines, table.side.tolist())):
+            for at, (line, side) in enumerate(zip(lines, table.side.tolist(), strict=True)):
                 if side < split.LEFT_OUT:
                     streams[side].write(line)
                     continue

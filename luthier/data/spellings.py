@@ -3,7 +3,8 @@
 A style is one way in which people write down the same thing; `STYLES` lists them in the order in which they are tried.
 """
 import difflib
-from collections.abc import Callable, Mapping as AnyMapping, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 
 from luthier.data import chats

@@ -13,6 +13,7 @@ from luthier.data.settings import LARGEST_LINE
 from luthier.data.sources import csv, folder, hub, json_array, jsonl, parquet, stdin, text
 from luthier.data.sources.lines import head_of
 from luthier.data.sources.rows import Place, Row
+from luthier.data.sources.strict_json import Fault, parse
 from luthier.errors import DataError
 from luthier.files import digest, sha256_file
 
@@ -29,6 +30,10 @@ SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".parquet": "parquet",
     ".txt": "text", ".md": "text", ".text": "text",
 }
+
+
+LOOK = 1 << 16
+"""Bytes that are looked at to tell the format."""
 
 
 @dataclass
@@ -91,17 +96,27 @@ def format_of(path: Path, name: str) -> str:
     """The format of a file: by its suffix, or by its content where the suffix says nothing (stdin) or the content says more (JSON)."""
     kind = SUFFIXES.get(folder.format_suffix(Path(name)), "")
     if kind in ("", "jsonl"):
-        head = head_of(path)
+        head = head_of(path, LOOK)
         start = head.lstrip()[:1]
         if head[:4] == parquet.MAGIC:
             return "parquet"
-        if start == b"[":
+        if start == b"[" and not _is_one_row(head):
             return "json array"
         if not kind and start != b"{":
             sample = head.decode(errors="replace").split("\n")[:-1] or [head.decode(errors="replace")]
             dialect = csv.sniff([line.rstrip("\r") for line in sample if line.strip()])
             return "csv" if dialect.delimiter in sample[0] else "text"
     return kind or "jsonl"
+
+
+def _is_one_row(head: bytes) -> bool:
+    """Whether a file that begins with `[` is lines nevertheless: its first line is a whole value, and another line follows."""
+    first, _, rest = head.lstrip().partition(b"\n")
+    try:
+        parse(first.decode())
+    except (Fault, UnicodeDecodeError):
+        return False
+    return bool(rest.strip())
 
 
 def locate(name: str) -> dict[str, Source]:

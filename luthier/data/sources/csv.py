@@ -6,6 +6,7 @@ is named as the place, and reading goes on at the first line that is a whole row
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 
 from luthier.data.findings import Finding
@@ -16,6 +17,8 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SAMPLE = 1000
 LONGEST_SAMPLE = 1 << 20
 MOST_RUNAWAY_QUOTES = 64
+LONGEST_QUOTED = 50
+"""Lines that a quoted field may take for a look at whether lines fit; reading itself takes any number."""
 
 
 @dataclass
@@ -177,11 +180,19 @@ class _Reader:
         return finding
 
     def read_again(self, lines: Sequence[Line]) -> Sequence[Line]:
-        """Put back the lines of a broken record from the first that is a whole row by itself; returns those that are lost with it."""
-        dialect = self.dialect
-        whole = next((at for at, line in enumerate(lines) if _width(line.text, dialect) == self.width or not self.width), len(lines))
+        """Put back the lines of a broken record from the first that begins a whole row; returns those that are lost with it."""
+        following = self.ahead(LONGEST_QUOTED) if lines else []
+        texts = [line.text for line in (*lines, *following)]
+        fits = (not self.width or _first_record(texts[at : at + LONGEST_QUOTED], self.dialect)[1] == self.width for at in range(len(lines)))
+        whole = next((at for at, fit in enumerate(fits) if fit), len(lines))
         self.waiting.extendleft(reversed(lines[whole:]))
         return lines[:whole]
+
+    def ahead(self, count: int) -> list[Line]:
+        """The next lines, up to one that cannot be read, without taking them."""
+        while len(self.waiting) < count and (line := next(self.lines, None)) is not None:
+            self.waiting.append(line)
+        return list(takewhile(lambda line: type(line) is Line, islice(self.waiting, count)))
 
     # ---- records
     def record(self) -> _Record | Finding | None:
@@ -341,7 +352,7 @@ def sniff(texts: list[str], file: str = "", named: str = "") -> Dialect:
     best, best_score = Dialect(candidates[0]), (0.0, 0)
     for delimiter in candidates:
         dialect = Dialect(delimiter, delimiter != "\t" or _quotes_enclose(texts, delimiter))
-        widths = [width for text in texts[:200] if (width := _width(text, dialect))]
+        widths = [width for text in texts[:200] if (width := _first_record([text], dialect)[1])]
         if widths and widths[0] > 1 and (score := (sum(width == widths[0] for width in widths) / len(widths), widths[0])) > best_score:
             if best_score[1] < 2 or score[0] > best_score[0] + 0.05:
                 best, best_score = dialect, score
@@ -350,31 +361,33 @@ def sniff(texts: list[str], file: str = "", named: str = "") -> Dialect:
     return best
 
 
-def _width(text: str, dialect: Dialect) -> int:
-    """How many fields a line has; 0 where its quotes do not close on it."""
-    if not dialect.quoting or '"' not in text:
-        return text.count(dialect.delimiter) + 1
-    scan = _Scan(Line(0, 0, text), dialect.delimiter)
-    try:
-        return len(scan.fields) if scan.run() else 0
-    except _Fault:
-        return 0
-
-
 def _quotes_enclose(texts: list[str], delimiter: str) -> bool:
-    """Whether quotes enclose fields in these lines: some field begins with one, and none stands loose."""
-    seen = False
-    for text in texts:
-        if '"' not in text:
-            continue
-        scan = _Scan(Line(0, 0, text), delimiter)
-        try:
-            if not scan.run():
-                return False
-        except _Fault:
-            return False
-        seen = True
-    return seen
+    """Whether quotes enclose fields in these lines: more records are whole when read so than are broken by it."""
+    whole = broken = at = 0
+    while at < len(texts):
+        if '"' in texts[at]:
+            length, _ = _first_record(texts[at : at + LONGEST_QUOTED], Dialect(delimiter))
+            whole, broken = whole + (length > 0), broken + (length == 0)
+            at += max(length, 1)
+        else:
+            at += 1
+    return whole > broken
+
+
+def _first_record(texts: list[str], dialect: Dialect) -> tuple[int, int]:
+    """How many lines the record takes that begins these, and how many fields it has; 0 and 0 where its quotes do not fit."""
+    if not dialect.quoting or '"' not in texts[0]:
+        return 1, texts[0].count(dialect.delimiter) + 1
+    scan = _Scan(Line(0, 0, texts[0]), dialect.delimiter)
+    try:
+        for length, text in enumerate([*texts[1:], None], 1):
+            if scan.run():
+                return length, len(scan.fields)
+            if text is not None:
+                scan.go_on(Line(0, 0, text))
+    except _Fault:
+        pass
+    return 0, 0
 
 
 def _dialect_notice(dialect: Dialect, texts: list[str]) -> str:

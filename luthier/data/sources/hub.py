@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from luthier.data.findings import Finding
 from luthier.data.sources.parquet import with_class_names
-from luthier.data.sources.rows import Place, Row
+from luthier.data.sources.rows import Row
 from luthier.errors import DataError
 from luthier.files import digest
 

@@ -6,13 +6,16 @@ from pathlib import Path
 from luthier.data.findings import Finding
 from luthier.data.sources.lines import Line, open_bytes, read_lines
 from luthier.data.sources.rows import Place, Row
-from luthier.data.sources.strict_json import Fault, parse
+from luthier.data.sources.strict_json import Fault, find_fault, parse
 
 
 def read(path: Path, place: Place, max_line_bytes: int) -> Iterator[Row | Finding]:
     """Rows in the order of the file; a Finding stands in for each line that is not one. Blank lines are no rows."""
     with open_bytes(path) as stream:
-        lines = read_lines(stream, place, max_line_bytes)
+        held, lines = _first_two(read_lines(stream, place, max_line_bytes))
+        if found := _pretty_printed(held, place):
+            yield found
+            return
         number = 0
         for line in lines:
             if type(line) is Finding:
@@ -27,12 +30,6 @@ def read(path: Path, place: Place, max_line_bytes: int) -> Iterator[Row | Findin
             try:
                 value = parse(text)
             except Fault as fault:
-                if number == 1 and fault.ended:
-                    following = list(_next_filled(lines))
-                    if following and _goes_on(following[0]):
-                        yield pretty_printed(line, place)
-                        return
-                    lines = chain(following, lines)
                 yield fault_finding(fault, line, place, number)
                 continue
             if type(value) is dict:
@@ -41,24 +38,30 @@ def read(path: Path, place: Place, max_line_bytes: int) -> Iterator[Row | Findin
                 yield not_an_object(value, text, place, line.number, line.byte_offset, number)
 
 
-def _next_filled(lines: Iterator) -> Iterator:
-    """The next line that is not blank, if there is one."""
+def _first_two(lines: Iterator[Line | Finding]) -> tuple[list[Line], Iterator[Line | Finding]]:
+    """The first two lines with something on them, and all lines with these again."""
+    held: list[Line | Finding] = []
+    filled: list[Line] = []
     for line in lines:
-        if type(line) is Finding or line.text.strip():
-            yield line
-            return
+        held.append(line)
+        if type(line) is Line and line.text.strip():
+            filled.append(line)
+        if len(filled) == 2 or type(line) is Finding or len(held) > 100:
+            break
+    return filled, chain(held, lines)
 
 
-def _goes_on(line: Line | Finding) -> bool:
-    """Whether a line cannot begin a row, so that the one before it goes on here."""
-    return type(line) is Line and not line.text.lstrip().startswith("{")
-
-
-def pretty_printed(line: Line, place: Place) -> Finding:
-    column = len(line.text) + 1
+def _pretty_printed(first_two: list[Line], place: Place) -> Finding | None:
+    """A finding where the first row goes on over the lines below it."""
+    if len(first_two) < 2 or first_two[1].text.lstrip().startswith("{"):
+        return None
+    line = first_two[0]
+    fault = find_fault(line.text)
+    if fault is None or not fault.ended:
+        return None
     return place.stop(
         "D100", "the first row goes on over several lines: this looks like pretty-printed JSON", "put each row on one line, for example: jq -c . IN > OUT",
-        line=line.number, column=column, byte_offset=line.byte_offset + len(line.text.encode()),
+        line=line.number, column=len(line.text) + 1, byte_offset=line.byte_offset + len(line.text.encode()),
     )
 
 
