@@ -209,7 +209,12 @@ def publish(staging: Path, final: Path) -> None:
     if final.exists():
         old = final.with_name(f"{STAGING}old-{final.name}-{os.getpid()}")
         disk.rename(final, old)
-    disk.rename(staging, final)
+    try:
+        disk.rename(staging, final)
+    except OSError:
+        if old is not None:
+            os.rename(old, final)
+        raise
     sync_folder(final.parent)
     if old is not None:
         disk.remove_folder(old)

@@ -1,0 +1,6 @@
+"""What is learned, one file each."""
+from luthier.tasks.causal_lm import CausalLM
+from luthier.tasks.chat import Chat
+from luthier.tasks.classification import Classification
+
+TASKS = {"causal_lm": CausalLM, "chat": Chat, "classification": Classification}

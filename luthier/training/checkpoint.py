@@ -39,6 +39,8 @@ class State:
     """Looks at validation since then."""
     nonfinite_steps: int = 0
     """Steps that were not finite, in the whole run."""
+    watch: dict = field(default_factory=dict)
+    """What the watcher remembers."""
     identity: dict = field(default_factory=dict)
     """What must be the same on resume: hashes of data, base, recipe fields, threads."""
 

@@ -49,11 +49,6 @@ def key_noise(seed: int, *purpose: int | str) -> None:
     torch.manual_seed(int.from_bytes(hashlib.sha256(repr((seed, *purpose)).encode()).digest()[:8], "little") >> 1)
 
 
-def rows_of(batch) -> list[int]:
-    """Ids of the examples in a micro-batch; objectives that make their own batches may have none."""
-    return batch.rows
-
-
 def train(
     network: nn.Module,
     objective: Objective,
@@ -77,7 +72,7 @@ def train(
             loss = objective.loss(network, batch)
             loss.total.backward()
             total, count, tokens = total + loss.total.item(), count + loss.count, tokens + loss.tokens
-            rows += rows_of(batch)
+            rows += [example for row in batch.rows for example in row]
         gradients = gradients_of(network)
         average(gradients, count or 1.0)
         mean, norm, rate = total / (count or 1.0), norm_of(gradients), schedule.rate(updates)

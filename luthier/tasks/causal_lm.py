@@ -1,0 +1,65 @@
+"""Language modelling: predict every token of a text from those before it."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from luthier.data.records import Text
+from luthier.errors import RecipeError
+from luthier.metrics import language
+from luthier.runs.events import Event, Say, silent
+from luthier.tasks.answers import Answer
+
+
+@dataclass
+class CausalLM:
+    """Learns plain text: documents, books, code."""
+
+    name: ClassVar[str] = "causal_lm"
+    record: ClassVar[type] = Text
+    headline: ClassVar[str] = "bits_per_character"
+
+    control_tokens: bool = False
+    """Read control tokens that are written in the text as control tokens; only for text that you wrote yourself."""
+
+    def prepared(self, *, labels: Sequence[str] = (), max_new_tokens: int = 0) -> "CausalLM":
+        """Nothing is left to settle."""
+        return self
+
+    def head(self, kind: str) -> str:
+        if kind != "decoder":
+            raise RecipeError("task causal_lm needs a decoder; this base is an encoder", code="R154", hint="choose a decoder such as spruce, or task: classification")
+        return "causal"
+
+    def contestants(self, kind: str) -> tuple[str, ...]:
+        return ("base", "tuned")
+
+    def identity(self, record: Text) -> str:
+        return record.text
+
+    def examples(self, record: Text, renderer):
+        return renderer.document(record.text, control_tokens=self.control_tokens)
+
+    def answers(self, language_model, renderer, records: Sequence[Text], *, shots=None, say: Say = silent) -> list[Answer]:
+        """The likelihood of each text; there is nothing to write."""
+        from luthier.tasks.likelihood import nll_of  # torch
+
+        prepared = [self.examples(record, renderer).examples for record in records]
+        rows = [(example.tokens, example.weights) for examples in prepared for example in examples]
+        values = iter(nll_of(language_model, rows))
+        answers = []
+        for examples in prepared:
+            nll = sum(next(values) for _ in examples)
+            answers.append(Answer("", nll=nll, learned_tokens=sum(example.learned for example in examples), tokens_in=sum(len(example.tokens) for example in examples)))
+        say(Event("progress", data={"task": "likelihood", "done": len(records), "total": len(records), "unit": "texts"}))
+        return answers
+
+    def target(self, record: Text) -> str:
+        return ""
+
+    def question(self, record: Text) -> str:
+        return record.text
+
+    def score(self, answers: Sequence[Answer], records: Sequence[Text]) -> dict:
+        characters = [len(record.text) for record in records]
+        nlls, tokens = [answer.nll for answer in answers], [answer.learned_tokens for answer in answers]
+        return {"bits_per_character": language.bits_per_character(nlls, characters), "perplexity": language.perplexity(nlls, tokens)}

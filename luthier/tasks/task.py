@@ -1,0 +1,59 @@
+"""The contract of a task: which record it learns from, which head it needs, how it asks a model and how an answer is scored.
+
+Members are light dataclasses whose fields are their settings. What needs torch is imported by the functions that run a model, so that
+reading a recipe costs nothing.
+"""
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from luthier.runs.events import Say, silent
+from luthier.tasks.answers import Answer
+
+if TYPE_CHECKING:
+    from luthier.metrics import Metric
+    from luthier.models.language_model import LanguageModel
+    from luthier.preparation.examples import Prepared
+    from luthier.preparation.renderer import Renderer
+
+
+class Task(Protocol):
+    """One thing a model can learn to do."""
+
+    name: ClassVar[str]
+    record: ClassVar[type]
+    """The record type it learns from."""
+    headline: ClassVar[str]
+    """The metric that decides the verdict."""
+
+    def head(self, kind: str) -> str:
+        """The head it needs on a base of this kind (decoder or encoder): causal or sequence_class; RecipeError where there is none."""
+
+    def prepared(self, *, labels: Sequence[str], max_new_tokens: int) -> "Task":
+        """The task with what only the data and the resolved recipe can settle; `examples`, `answers` and `score` are asked of the result."""
+
+    def contestants(self, kind: str) -> tuple[str, ...]:
+        """Who is compared with the tuned model on a base of this kind."""
+
+    def identity(self, record) -> str:
+        """The input of a record, without what is to be answered: two records with the same identity never stand on two sides of a split."""
+
+    def examples(self, record, renderer: "Renderer") -> "Prepared":
+        """What the model learns from a record."""
+
+    def answers(
+        self, language_model: "LanguageModel", renderer: "Renderer", records: Sequence, *, shots: Sequence[Sequence] | None = None, say: Say = silent
+    ) -> list[Answer]:
+        """A model's answers, one per record; `shots` holds, for each record, training records to show first, the most similar first."""
+
+    def target(self, record) -> str:
+        """The right answer, as text."""
+
+    def question(self, record) -> str:
+        """What is asked, as text a person can read."""
+
+    def score(self, answers: Sequence[Answer], records: Sequence) -> "dict[str, Metric]":
+        """Metrics with their per-row parts; `headline` is among them."""
+
+
+Respond = Callable[[Sequence, Sequence[Sequence] | None], list[Answer]]
+"""Answers of some model to records, with or without training records to show first."""

@@ -1,0 +1,66 @@
+"""`check`: every row read strictly, the ledger of rows and tokens, what was found, and rendered examples with their mask."""
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from luthier.errors import DataError, LuthierError
+from luthier.evaluation.statistics import detectable_before
+from luthier.models.load import facts
+from luthier.models.tokenizer import load_tokenizer
+from luthier.models.location import locate
+from luthier.preparation.checks import check_tokens
+from luthier.preparation.renderer import Renderer
+from luthier.preparation.show import spans
+from luthier.runs.events import Event, Say, silent
+from luthier.verbs.results import Answered
+from luthier.verbs.stages import open_recipe, prepare_tokens, read_data
+
+
+def check(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, show: int = 0, say: Say = silent) -> Answered:
+    """Read the data of a recipe (or a data file) as training would; nothing is trained and no weight is loaded.
+
+    Returns `{ok, findings, ledger, mapping, splits, lengths, labels, minimum_detectable, shown, seconds}`; `ok` is False where a finding is an error.
+    """
+    began = time.perf_counter()
+    recipe, _ = open_recipe(target, overrides, say)
+    with tempfile.TemporaryDirectory(prefix="luthier-check-") as folder:
+        data = read_data(recipe, Path(folder) / "data", say, strict=False)
+        answer = {
+            "ok": data.ok, "findings": list(data.findings), "ledger": {split: account.to_dict() for split, account in data.ledger.items()},
+            "mapping": (data.mapping or {}).get("sentence"), "summary": data.summary, "labels": data.labels, "shown": [],
+        }
+        if data.count("train"):
+            answer |= tokens_of(recipe, data, Path(folder) / "tokens", show, answer["findings"], say)
+            answer["minimum_detectable"] = detectable_before(data.count("test")) if data.count("test") else None
+    answer["ok"] = not any(finding["level"] == "error" for finding in answer["findings"])
+    answer["seconds"] = round(time.perf_counter() - began, 2)
+    return Answered(answer)
+
+
+def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: Say) -> dict:
+    """The part of the check that needs the base's tokenizer and template; a base that cannot be had is a finding, not the end."""
+    try:
+        base, place = facts(recipe.model), locate(recipe.model)
+        tokenizer, template, _ = load_tokenizer(place.folder, place.root)
+        renderer = Renderer(tokenizer, template, base.context, head=recipe.task.head(base.kind))
+        task = recipe.task.prepared(labels=data.labels, max_new_tokens=0)
+        tokens = prepare_tokens(data, task, renderer, folder, say)
+    except DataError:
+        raise
+    except LuthierError as error:
+        findings.append({**error.to_dict(), "level": "warning", "message": f"tokens were not checked: {error.message}"})
+        return {}
+    findings.extend(finding.to_dict() for finding in check_tokens(tokens.stores, renderer, least=recipe.data.min_learned_share))
+    for notice in renderer.notices:
+        say(Event("note", notice))
+    store = tokens.stores["train"]
+    shown = [{"split": "train", "row": tokens.kept["train"][index] + 1, "spans": [list(span) for span in spans(store[index], tokenizer)]} for index in range(min(show, len(store)))]
+    return {"ledger": tokens.ledger, "shown": shown, "lengths": lengths_of(store)}
+
+
+def lengths_of(store) -> dict:
+    """Tokens per example: half, most, the longest."""
+    ordered = sorted(store.lengths.tolist())
+    at = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return {"p50": at(0.5), "p95": at(0.95), "max": ordered[-1]} if ordered else {}

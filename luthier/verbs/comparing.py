@@ -1,0 +1,68 @@
+"""Contestants answer the same test rows; what they said is kept in the run's folder, so that an interrupted comparison goes on."""
+import json
+from collections.abc import Callable, Sequence
+
+from luthier.evaluation.contestants import CONTESTANTS, make
+from luthier.evaluation.results import Result, lines, table
+from luthier.evaluation.settings import EvaluationSettings
+from luthier.evaluation.verdict import verdict as judge
+from luthier.files import digest, write_file, write_json
+from luthier.runs.evaluations import record
+from luthier.runs.events import Event, Say
+from luthier.runs.folder import Run, runs_root
+from luthier.tasks.answers import Answer
+
+
+def chosen_rows(records: Sequence, most: int | None) -> list:
+    """The test rows that everyone answers; a part of them is the first by the split's own hash order, the same for every run."""
+    return list(records if most is None else records[:most])
+
+
+def compare(
+    run: Run, task, settings: EvaluationSettings, records: Sequence, *, names: Sequence[str], train: Sequence, seed: int, fingerprint: str,
+    base: Callable | None = None, tuned: Callable | None = None, embed: Callable | None = None, say: Say,
+) -> dict[str, Result]:
+    """Results of the named contestants on these rows; those already kept in the folder for the same rows and model are read, not asked again."""
+    run.evaluation_folder.mkdir(exist_ok=True)
+    found = {}
+    for name in names:
+        key = digest(name, fingerprint, str(len(records)))
+        kept = read_answers(run, name, key)
+        if kept is None:
+            say(Event("phase", f"{name} answers {len(records):,} test rows", {"name": f"test rows: {name}"}))
+            contestant = make(name, train=train, base=base, tuned=tuned, embed=embed, shots=settings.shots, seed=seed)
+            answers, note = contestant.answer(records), contestant.note
+            keep_answers(run, name, key, answers, note)
+        else:
+            answers, note = kept
+        found[name] = Result(name, answers, task.score(answers, records), note or CONTESTANTS[name].sentence)
+    return found
+
+
+def keep_answers(run: Run, name: str, key: str, answers: Sequence[Answer], note: str) -> None:
+    """Answers as they were given, for a resumed run and for whoever computes another figure from them."""
+    rows = [{"key": key, "note": note}, *(vars(answer) for answer in answers)]
+    write_file(run.evaluation_folder / f"{name}.answers.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_answers(run: Run, name: str, key: str) -> tuple[list[Answer], str] | None:
+    """Answers kept under the same key, else None."""
+    path = run.evaluation_folder / f"{name}.answers.jsonl"
+    if not path.exists():
+        return None
+    head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return ([Answer(**row) for row in rows], head["note"]) if head["key"] == key else None
+
+
+def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Result], records: Sequence, *, test_split: str, notice: str, seed: int) -> dict:
+    """Tables, per-row files and the verdict, written into the run's folder; returns the verdict."""
+    times = record(runs_root(), test_split=test_split, run=run.name)
+    options = {"confidence": settings.confidence, "resamples": settings.resamples, "seed": seed}
+    questions, targets = [task.question(row) for row in records], [task.target(row) for row in records]
+    for result in results:
+        rows = lines(result, headline=task.headline, questions=questions, targets=targets, origins=[row.origin for row in records])
+        write_file(run.evaluation_folder / f"{result.name}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_json(run.evaluation_folder / "results.json", table(results, headline=task.headline, **options))
+    found = judge(results, metric=task.headline, times_evaluated=times, notice=notice, **options)
+    write_json(run.path / "verdict.json", found)
+    return found

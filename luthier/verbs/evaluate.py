@@ -1,0 +1,48 @@
+"""`eval`: the contestants of a finished run answer its test rows again; gates turn the figures into a pass or a fail."""
+import time
+from collections.abc import Sequence
+
+from luthier.data.dataset import DataSet
+from luthier.errors import DataError
+from luthier.evaluation import gates as gating
+from luthier.evaluation.report import write_report
+from luthier.files import digest, read_json
+from luthier.runs.events import Say, silent
+from luthier.verbs.comparing import chosen_rows, compare, conclude
+from luthier.verbs.opening import open_run
+from luthier.verbs.results import RunResult
+from luthier.verbs.stages import DEMONSTRATION, respond_with
+from luthier.verbs.train import embedder
+
+
+def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = (), say: Say = silent) -> RunResult:
+    """Measure a run again on its own test rows, nothing cached; gates are written `metric=value`.
+
+    Returns the verdict, with `gates: [{metric, value, bound, at_most, passed}]`.
+    """
+    began = time.perf_counter()
+    limits = [gating.parse(text) for text in gates] + [gating.parse(text, at_most=True) for text in gates_max]
+    base = open_run(run, say, tuned=False)
+    data, task, recipe = DataSet(base.run.data_folder), base.task, base.recipe
+    records = chosen_rows(data.records("test"), recipe.evaluation.max_rows)
+    if not records:
+        raise DataError(f"{base.run.name} has no test rows", code="D402", hint="train with data.test=10%")
+    shared = {"train": data.records("train"), "seed": recipe.seed, "fingerprint": digest("again", str(time.time_ns())), "say": say}
+    names = [name for name in recipe.evaluation.contestants if name != "tuned"]
+    with base.run.lock():
+        results = compare(
+            base.run, task, recipe.evaluation, records, names=names, **shared,
+            base=respond_with(task, base.language_model, base.renderer, say), embed=embedder(base.language_model, base.renderer),
+        )
+        tuned = open_run(run, say)
+        results |= compare(base.run, task, recipe.evaluation, records, names=["tuned"], tuned=respond_with(task, tuned.language_model, tuned.renderer, say), **shared)
+        verdict = conclude(
+            base.run, task, recipe.evaluation, list(results.values()), records, test_split=digest(*(task.identity(record) for record in records)),
+            notice=DEMONSTRATION if recipe.model == "spruce" else "", seed=recipe.seed,
+        )
+        write_report(base.run.path)
+    figures = read_json(base.run.evaluation_folder / "results.json")["contestants"]["tuned"]
+    values = {name: found["value"] for name, found in figures["metrics"].items()} | {"seconds_per_answer": figures["seconds_per_answer"]}
+    checked = gating.check(limits, values)
+    more = {"gates": checked} if checked else {}
+    return RunResult(base.run.name, str(base.run.path), base.run.status(), time.perf_counter() - began, verdict, more)

@@ -1,0 +1,40 @@
+"""What a recipe for a data file would be: the task and the columns, guessed from its first rows and said in a sentence."""
+from luthier.data import sources, spellings
+from luthier.data.findings import Finding
+from luthier.data.spellings import Mapping
+from luthier.errors import DataError
+
+LOOKED_AT = 200
+"""Rows read before guessing."""
+
+
+def first_rows(path: str, count: int = LOOKED_AT) -> list:
+    """The first good rows of a source; DataError with the first finding where there is none."""
+    rows, findings = [], []
+    for item in sources.read(path):
+        (findings if isinstance(item, Finding) else rows).append(item)
+        if len(rows) >= count:
+            break
+    if not rows:
+        first = findings[0].to_dict() if findings else {}
+        first.pop("level", None)
+        message = first.pop("message", f"{path} has no rows")
+        raise DataError(message, findings=[finding.to_dict() for finding in findings], **first)
+    return rows
+
+
+def guessed(path: str, *, task: str | None = None, columns: dict[str, str] | None = None) -> Mapping:
+    """How the rows of a source would be read; columns that the user names overrule the guess."""
+    rows = first_rows(path)
+    if columns:
+        return spellings.mapping_from(columns, task, list(rows[0].values), path=path, sample=rows)
+    return spellings.guess(rows, path, task=task)
+
+
+def recipe_of_data(path: str, *, task: str | None = None, columns: dict[str, str] | None = None) -> tuple[dict, str]:
+    """The mapping of a short recipe and the sentence that announces the guess."""
+    found = guessed(path, task=task, columns=columns)
+    data: dict = {"train": path}
+    if any(role != column for role, column in found.columns.items()):
+        data["map"] = dict(found.columns)
+    return {"model": "spruce", "task": found.task, "method": "lora", "data": data}, found.sentence

@@ -1,0 +1,83 @@
+"""`plan`: memory, time and disk for this machine before anything is loaded: fits, tight or no, and the one change that makes it fit."""
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from luthier import settings
+from luthier.evaluation.statistics import detectable_before
+from luthier.files import free_bytes
+from luthier.models.location import locate
+from luthier.models.load import facts
+from luthier.models.machine import machine
+from luthier.models.memory import plan_memory
+from luthier.models.tokenizer import load_tokenizer
+from luthier.preparation.renderer import Renderer
+from luthier.runs.events import Say, silent
+from luthier.runs.folder import runs_root
+from luthier.verbs.resolve import total_steps
+from luthier.verbs.results import Answered
+from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, settle
+from luthier.verbs.training import order_of
+
+TIGHT = 0.8
+"""Share of the free memory above which a plan is tight."""
+
+
+def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, say: Say = silent) -> Answered:
+    """What a training would need. Returns `{model, method, memory, time, disk, resolved, minimum_detectable, fits, sentence, change}`; bytes and seconds."""
+    recipe, _ = open_recipe(target, overrides, say)
+    here, base = machine(), facts(recipe.model)
+    recipe.task.head(base.kind)
+    with tempfile.TemporaryDirectory(prefix="luthier-plan-") as folder:
+        data = read_data(recipe, Path(folder) / "data", say)
+        place = locate(recipe.model)
+        tokenizer, template, _ = load_tokenizer(place.folder, place.root)
+        renderer = Renderer(tokenizer, template, base.context, head=recipe.task.head(base.kind))
+        tokens = prepare_tokens(data, recipe.task.prepared(labels=data.labels, max_new_tokens=0), renderer, Path(folder) / "tokens", say)
+        recipe, reasons = settle(recipe, base, tokens, here)
+        order = order_of(tokens.stores["train"], recipe.training, recipe.seed, base.context)
+        longest, per_epoch = int(tokens.stores["train"].lengths.max()), tokens.stores["train"].tokens
+    memory = plan_memory(base, recipe.method, rows=max(1, recipe.training.tokens_per_micro_batch // longest), length=longest, precision=recipe.training.precision)
+    steps = total_steps(recipe.training, order.steps_per_epoch)
+    available = here.free_memory
+    fits = "no" if memory.total > available else "tight" if memory.total > TIGHT * available else "fits"
+    flat = settings.flatten(settings.to_mapping(recipe))
+    return Answered({
+        "model": {"name": base.name, "parameters": base.parameters, "kind": base.kind, "context": base.context, "notice": DEMONSTRATION if recipe.model == "spruce" else None},
+        "method": {"name": recipe.method.name, "trainable": memory.trainable, "loads_in": recipe.method.loads_in()},
+        "memory": {"needed": memory.total, "available": available, "parts": memory.parts},
+        "time": {"steps": steps, **seconds_of(base.parameters, memory.trainable, per_epoch * steps / order.steps_per_epoch, here.flops)},
+        "disk": {"needed": disk_needed(memory.trainable, base.stored_bytes, recipe), "free": free_bytes(runs_root())},
+        "resolved": {key: {"value": flat[key], "reason": reason} for key, reason in reasons.items() if key in flat},
+        "minimum_detectable": detectable_before(data.count("test")) if data.count("test") else None,
+        "fits": fits, **words(fits, memory.total, available, recipe),
+    })
+
+
+def seconds_of(parameters: int, trainable: int, tokens: float, flops: float) -> dict:
+    """Training time from 2 operations per weight forward, 2 backward through frozen weights and 2 more where a weight learns; a factor of 2 either way."""
+    work = tokens * (4 * parameters + 2 * trainable)
+    seconds = work / flops
+    return {"seconds": seconds, "low": seconds / 2, "high": seconds * 2}
+
+
+def disk_needed(trainable: int, stored_bytes: int, recipe) -> int:
+    """Bytes of the checkpoints kept (weights and two moments in fp32), the best one and the saved model."""
+    return (recipe.training.keep_checkpoints + 2) * 12 * trainable + (stored_bytes if not recipe.method.base_is_frozen else 4 * trainable)
+
+
+def words(fits: str, needed: int, available: int, recipe) -> dict:
+    """The sentence, and the one change that helps most where it does not fit."""
+    share = needed / max(1, available)
+    sentence = {
+        "fits": f"this training needs {share:.0%} of the free memory",
+        "tight": f"this training needs {share:.0%} of the free memory; close other programs first",
+        "no": f"this training needs {needed / 1e9:.1f} GB and {available / 1e9:.1f} GB are free",
+    }[fits]
+    if fits == "fits":
+        return {"sentence": sentence, "change": None}
+    if not recipe.method.base_is_frozen:
+        return {"sentence": sentence, "change": "method=lora learns a small part of the weights"}
+    if recipe.training.tokens_per_micro_batch > 512:
+        return {"sentence": sentence, "change": "training.tokens_per_micro_batch=512 computes in smaller pieces and changes nothing else"}
+    return {"sentence": sentence, "change": "training.gradient_checkpointing=true, or a smaller model"}

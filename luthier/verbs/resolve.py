@@ -1,0 +1,99 @@
+"""Every `auto` becomes a number with a reason: pure functions of what the data, the base and the machine are.
+
+The reasons are printed and stored beside the numbers in config.resolved.yaml; running that file again finds no `auto` left.
+"""
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from luthier.training.settings import TrainingSettings
+
+LOOKS = 8
+"""Looks at the validation split in a run, unless the recipe says otherwise."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the numbers depend on."""
+
+    rows: int
+    """Training examples."""
+    mean_tokens: float
+    """Mean length of an example."""
+    target_tokens: int
+    """Length that 99 % of the answers stay below; 0 where nothing is written."""
+    parameters: int
+    """Of the base."""
+    context: int
+    """Longest sequence of the base."""
+    bf16: bool
+    """Whether the machine multiplies bf16 matrices in hardware."""
+    threads: int
+    """Physical cores that may be used."""
+    accelerator: bool
+    """Whether there is a GPU."""
+
+
+@dataclass
+class Resolved:
+    """The settings without `auto`, and why each number."""
+
+    settings: TrainingSettings
+    """Complete."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """By dotted key, one sentence for each value that was `auto`."""
+
+
+def batch_size(facts: Circumstances) -> tuple[int, str]:
+    size = 8 if facts.rows < 500 else 16 if facts.rows < 5000 else 32
+    return size, f"{facts.rows:,} training examples: about {max(1, facts.rows // size):,} steps an epoch"
+
+
+def epochs(facts: Circumstances) -> tuple[float, str]:
+    number = 6 if facts.rows < 500 else 4 if facts.rows < 5000 else 3 if facts.rows < 50_000 else 1
+    return float(number), f"{facts.rows:,} training examples; the best checkpoint is kept, so a pass too many costs time only"
+
+
+def tokens_per_micro_batch(facts: Circumstances) -> tuple[int, str]:
+    if facts.accelerator:
+        return max(facts.context, 16384), "fills a GPU; lower it if memory is short, nothing else changes"
+    return max(256, min(facts.context, 2048)), "a few thousand tokens keep the processor's caches warm"
+
+
+def steps_between_looks(settings: TrainingSettings, facts: Circumstances) -> tuple[int, str]:
+    steps = total_steps(settings, -(-facts.rows // settings.batch_size))
+    return max(1, round(steps / LOOKS)), f"about {LOOKS} looks over {steps:,} steps"
+
+
+def total_steps(settings: TrainingSettings, steps_per_epoch: int) -> int:
+    """Optimizer steps of the whole run."""
+    steps = max(1, int(settings.epochs * steps_per_epoch))
+    return min(steps, settings.max_steps) if settings.max_steps else steps
+
+
+def resolve(settings: TrainingSettings, facts: Circumstances, default_rate: Callable[[int], tuple[float, str]]) -> Resolved:
+    """All training settings as numbers; what the user set stays."""
+    resolved = Resolved(dataclasses.replace(settings))
+
+    def settle(name: str, value_and_reason: tuple) -> None:
+        if getattr(resolved.settings, name) == "auto":
+            value, reason = value_and_reason
+            setattr(resolved.settings, name, value)
+            resolved.reasons[f"training.{name}"] = reason
+
+    settle("batch_size", batch_size(facts))
+    settle("epochs", epochs(facts))
+    settle("learning_rate", default_rate(facts.parameters))
+    settle("tokens_per_micro_batch", tokens_per_micro_batch(facts))
+    settle("packing", (False, "rows of like length side by side waste little, and attention stays short"))
+    settle("precision", ("bf16", "this machine multiplies bf16 in hardware") if facts.bf16 else ("fp32", "this machine has no bf16 units"))
+    settle("threads", (facts.threads, "the cores that this process may use"))
+    settle("evaluate_every", steps_between_looks(resolved.settings, facts))
+    settle("save_every", (resolved.settings.evaluate_every, "at every look at validation"))
+    return resolved
+
+
+def answer_length(facts: Circumstances) -> tuple[int, str]:
+    """Most tokens of a generated answer."""
+    longest = max(16, min(facts.context // 2, int(1.25 * facts.target_tokens) + 8))
+    return longest, f"99 % of the training answers have at most {facts.target_tokens} tokens"

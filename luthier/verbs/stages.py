@@ -1,0 +1,162 @@
+"""The stages that verbs share: recipe -> data -> base -> tokens -> answers. Each takes what it needs and leaves a value."""
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from luthier.data import dataset
+from luthier.data.dataset import DataSet
+from luthier.errors import DataError, RecipeError
+from luthier.models.language_model import LanguageModel
+from luthier.models.load import ModelFacts, facts, load
+from luthier.models.machine import Machine, machine
+from luthier.preparation.cache import prepare
+from luthier.preparation.renderer import Renderer
+from luthier.preparation.store import TokenStore
+from luthier.runs.events import Event, Say
+from luthier.tasks import TASKS
+from luthier.tasks.answers import Answer
+from luthier.verbs import recipe as recipes
+from luthier.verbs.guessing import recipe_of_data
+from luthier.verbs.recipe import Recipe
+from luthier.verbs.resolve import Circumstances, Resolved, answer_length, resolve
+
+DEMONSTRATION = "spruce is a demonstration base of 7 M parameters; for real use change one line, for example model: Qwen/Qwen3-0.6B"
+
+
+# ---- recipe -------------------------------------------------------------------------------------
+def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, say: Say) -> tuple[Recipe, dict]:
+    """The recipe of a target; data instead of a recipe is guessed from, as init does, and that is said."""
+
+    def guess(path: str) -> dict:
+        mapping, sentence = recipe_of_data(path)
+        say(Event("note", f"{sentence} (luthier init {path} writes this down)"))
+        return mapping
+
+    found, origins = recipes.load(target, overrides, guess=guess)
+    if not found.data.train:
+        raise RecipeError("the recipe names no data", code="R153", field="data.train", hint="set data.train to a file, a folder, a hub id or -")
+    if found.task is None:
+        mapping, sentence = recipe_of_data(found.data.train, columns=found.data.map)
+        say(Event("note", sentence))
+        task = mapping["task"]
+        found = dataclasses.replace(found, task=TASKS[task]())
+    return found, origins
+
+
+# ---- data ---------------------------------------------------------------------------------------
+def read_data(recipe: Recipe, folder: Path, say: Say, *, strict: bool = True) -> DataSet:
+    """Read, check and split the data into a folder; with `strict`, findings of level error stop here."""
+    task = recipe.task
+    say(Event("phase", "data", {"name": "data"}))
+    return dataset.build(recipe.data, task=task.name, record=task.record, identity=task.identity, folder=folder, strict=strict, say=say)
+
+
+# ---- base ---------------------------------------------------------------------------------------
+def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens: int, here: Machine) -> Circumstances:
+    return Circumstances(rows, mean_tokens, target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator)
+
+
+def load_base(recipe: Recipe, base: ModelFacts, labels: Sequence[str], precision: str, say: Say) -> LanguageModel:
+    """The base with the head that the task needs; frozen weights are kept once, in the low precision."""
+    kind = recipe.task.head(base.kind)
+    low = torch.bfloat16 if precision == "bf16" else None
+    dtype = low if low is not None and recipe.method.base_is_frozen else torch.float32
+    say(Event("phase", "base", {"name": "base"}))
+    language_model = load(recipe.model, head=kind, labels=list(labels) or None, dtype=dtype, autocast=low, seed=recipe.seed, device=machine().device)
+    for notice in language_model.notices:
+        say(Event("note", notice))
+    if recipe.model == "spruce":
+        say(Event("note", DEMONSTRATION))
+    return language_model
+
+
+def renderer_of(language_model: LanguageModel, say: Say) -> Renderer:
+    renderer = Renderer(language_model.tokenizer, language_model.template, language_model.context)
+    for notice in renderer.notices:
+        say(Event("note", notice))
+    return renderer
+
+
+# ---- tokens -------------------------------------------------------------------------------------
+@dataclass
+class Tokens:
+    """Prepared examples of each split and what became of the rows on the way."""
+
+    stores: dict[str, TokenStore]
+    """By split; those without rows are absent."""
+    kept: dict[str, list[int]]
+    """By split, 0-based indices of the records that have examples."""
+    ledger: dict
+    """By split, the whole account: rows and tokens."""
+
+
+def prepare_tokens(data: DataSet, task, renderer: Renderer, folder: Path, say: Say) -> Tokens:
+    """Render and tokenize every split into a cache; rows that do not fit leave with a reason in the ledger."""
+    say(Event("phase", "tokens", {"name": "tokens"}))
+    stores, kept, ledger = {}, {}, {}
+    for split in ("train", "validation", "test"):
+        account = data.ledger[split]
+        if not data.count(split):
+            ledger[split] = account.to_dict()
+            continue
+        prepared = prepare(data.iterate(split), task.examples, renderer, folder / split, content=f"{data.fingerprint} {split}", task=task, say=say)
+        stores[split], kept[split] = prepared.store, prepared.kept
+        ledger[split] = account.with_tokens(prepared).to_dict()
+    return Tokens(stores, kept, ledger)
+
+
+def refuse_unlearnable(tokens: Tokens, least: float) -> None:
+    """Stop before training when nothing, or next to nothing, would be learned."""
+    if "train" not in tokens.stores or not len(tokens.stores["train"]):
+        raise DataError("no training row is left to learn from", code="D411", hint="luthier check shows why each row was left out")
+    store = tokens.stores["train"]
+    if store[0].label is not None:
+        return
+    share = store.tokens_learned / max(1, store.tokens)
+    if store.tokens_learned == 0 or share < least:
+        raise DataError(
+            f"{share:.2%} of the training tokens would be learned; the least is {least:.2%}", code="D411", field="data.min_learned_share",
+            hint="luthier check --show 3 shows which tokens are learned",
+        )
+
+
+def target_length(store: TokenStore, task) -> int:
+    """99 % of the training answers have at most so many tokens."""
+    if task.name != "chat":
+        return 0
+    return int(np.quantile(np.asarray(store.learned), 0.99))
+
+
+def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine) -> tuple[Recipe, dict[str, str]]:
+    """The recipe with every `auto` a number, and the reasons."""
+    store = tokens.stores["train"]
+    around = circumstances(base, len(store), float(np.mean(store.lengths)), target_length(store, recipe.task), here)
+    found: Resolved = resolve(recipe.training, around, recipe.method.default_learning_rate)
+    evaluation, reasons = recipe.evaluation, dict(found.reasons)
+    if evaluation.max_new_tokens == "auto":
+        value, reason = answer_length(around)
+        evaluation = dataclasses.replace(evaluation, max_new_tokens=value)
+        if recipe.task.name == "chat":
+            reasons["evaluation.max_new_tokens"] = reason
+    if evaluation.contestants == "auto":
+        evaluation = dataclasses.replace(evaluation, contestants=list(recipe.task.contestants(base.kind)))
+        reasons["evaluation.contestants"] = "all that this task knows"
+    if evaluation.shots == "auto":
+        evaluation = dataclasses.replace(evaluation, shots=32)
+        reasons["evaluation.shots"] = "as many of them as fit into the context"
+    return dataclasses.replace(recipe, training=found.settings, evaluation=evaluation), reasons
+
+
+# ---- answers ------------------------------------------------------------------------------------
+def respond_with(task, language_model: LanguageModel, renderer: Renderer, say: Say) -> Callable[[Sequence, Sequence | None], list[Answer]]:
+    """A model as contestants see it."""
+    return lambda records, shots=None: task.answers(language_model, renderer, records, shots=shots, say=say)
+
+
+def finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,269 @@
+"""`train`: data, baselines, steps, verdict, save-and-reload check, report; every stage leaves its part in the run's folder, so that any can be resumed."""
+import contextlib
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+
+from luthier import __version__, settings
+from luthier.errors import CheckpointError, LuthierError, Stopped
+from luthier.evaluation.planning import minimum_detectable
+from luthier.evaluation.report import write_card, write_report
+from luthier.files import digest, staged_folder, write_file, write_json
+from luthier.models.freshcheck import fresh_check
+from luthier.models.load import facts
+from luthier.models.machine import machine
+from luthier.runs import folder as runs
+from luthier.runs.events import Event, Say, silent
+from luthier.runs.folder import Run
+from luthier.training import checkpoint
+from luthier.verbs.comparing import chosen_rows, compare, conclude
+from luthier.verbs.recipe import Recipe
+from luthier.verbs.results import RunResult
+from luthier.verbs.stages import DEMONSTRATION, load_base, open_recipe, prepare_tokens, read_data, refuse_unlearnable, renderer_of, respond_with, settle
+from luthier.verbs.stopping import Stopping
+from luthier.verbs.training import Look, Trainer, load_best, micro_batches, order_of, total_steps, validation_loss
+
+NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "data.")
+"""Recipe keys that may differ on resume: they do not touch the weights; the data speaks through its fingerprint."""
+
+
+def train(
+    target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, resume: str | bool | None = None, name: str = "", stem: str = "", say: Say = silent
+) -> RunResult:
+    """Tune a base as a recipe says and judge it on rows that nothing else has seen.
+
+    `target`: a recipe, data, or None for ./luthier.yaml. `resume`: a run's name, or True for the newest unfinished run of this recipe.
+    Raises LuthierError of every kind; what was done until then stays in the run's folder, with a report.
+    """
+    began = time.perf_counter()
+    if isinstance(resume, str):
+        run = runs.find(resume)
+        target = target or run.path / "luthier.yaml"
+    recipe, _ = open_recipe(target, overrides, say)
+    recipe_hash = digest(settings.to_yaml(recipe))
+    if resume is True:
+        run = unfinished(recipe_hash)
+    elif not resume:
+        run = runs.create(name, stem=stem)
+        run.update(recipe_hash=recipe_hash, command=" ".join(["luthier", *sys.argv[1:]]))
+        write_file(run.path / "luthier.yaml", settings.to_yaml(recipe))
+    with run.lock(), Stopping() as stopping, written_down(run, say) as tell:
+        runs.tidy(run)
+        verdict = Work(run, recipe, tell, stopping).go(resuming=bool(resume))
+    return RunResult(run.name, str(run.path), "done", time.perf_counter() - began, verdict)
+
+
+def unfinished(recipe_hash: str) -> Run:
+    """The newest unfinished run of a recipe; CheckpointError lists what there is."""
+    every = list(runs.everything())
+    for run in every:
+        known = run.facts()
+        if known.get("recipe_hash") == recipe_hash and known["status"] != "done":
+            return run
+    listed = ", ".join(f"{run.name} ({run.status()})" for run in every[:8]) or "none"
+    raise CheckpointError(f"no unfinished run of this recipe in {runs.runs_root()}; there are: {listed}", code="C107", hint="luthier train --resume NAME continues a run by name; luthier train starts a new one")
+
+
+@contextlib.contextmanager
+def written_down(run: Run, say: Say) -> Iterator[Say]:
+    """Everything said goes into the run's log too; however the work ends, the folder says so and has a report."""
+
+    def tell(event: Event) -> None:
+        run.event(event)
+        if event.kind == "phase":
+            run.update(phase=event.data.get("name", event.message))
+        say(event)
+
+    began = time.perf_counter()
+    run.update(status="running", pid=None)
+    try:
+        yield tell
+    except BaseException as error:
+        status = "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed"
+        told = error.to_dict() if isinstance(error, LuthierError) else {"code": "E100", "message": f"{type(error).__name__}: {error}"}
+        # The report of a failure must never hide the failure itself: a full disk refuses these files as well.
+        with contextlib.suppress(LuthierError, OSError):
+            run.update(status=status, error=told, seconds=round(time.perf_counter() - began, 2))
+            write_report(run.path)
+        raise
+
+
+def versions() -> dict:
+    """What the run was made with."""
+    import peft
+    import transformers
+
+    return {"luthier": __version__, "python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
+
+
+class Work:
+    """One run being worked on, stage by stage."""
+
+    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping):
+        self.run, self.recipe, self.say, self.stopping = run, recipe, say, stopping
+
+    def go(self, *, resuming: bool) -> dict:
+        began = time.perf_counter()
+        self.prepare()
+        before = self.baselines()
+        self.tune(resuming)
+        best_step = load_best(self.run, self.parameters, self.say)
+        verdict = self.judge(before)
+        self.keep_model(best_step)
+        cost = {"seconds": round(time.perf_counter() - began, 2), "tokens": self.tokens_read(), "threads": torch.get_num_threads()}
+        self.run.update(status="done", phase="done", seconds=cost["seconds"], cost=cost, error=None)
+        write_report(self.run.path)
+        self.say(Event("done", f"report {self.run.path}/report.html"))
+        return verdict
+
+    # ---- before -------------------------------------------------------------------------------
+    def prepare(self) -> None:
+        """Data, base, tokens, numbers for every auto; all written down before anything is learned."""
+        recipe, run = self.recipe, self.run
+        here, base = machine(), facts(recipe.model)
+        recipe.task.head(base.kind)
+        self.say(Event("note", base.sentence))
+        self.data = read_data(recipe, run.data_folder, self.say)
+        precision = recipe.training.precision
+        if precision == "auto":
+            precision = "bf16" if here.bf16 else "fp32"
+        self.language_model = load_base(recipe, base, self.data.labels, precision, self.say)
+        self.renderer = renderer_of(self.language_model, self.say)
+        task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=0)
+        self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say)
+        write_json(run.data_folder.parent / "ledger.json", self.tokens.ledger)
+        refuse_unlearnable(self.tokens, recipe.data.min_learned_share)
+        self.recipe, reasons = settle(recipe, base, self.tokens, here)
+        self.task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=self.recipe.evaluation.max_new_tokens)
+        torch.set_num_threads(self.recipe.training.threads)
+        self.write_recipe(reasons)
+        self.test = chosen_rows(self.records("test"), self.recipe.evaluation.max_rows)
+        run.update(
+            seed=recipe.seed, versions=versions(), machine=vars(here), task=recipe.task.name, method=recipe.method.name, objective=recipe.objective.name,
+            data={"fingerprint": self.data.fingerprint, "file": recipe.data.train, "rows": {split: self.data.count(split) for split in ("train", "validation", "test")}},
+            model={"name": recipe.model, "fingerprint": self.language_model.fingerprint, "parameters": base.parameters, "kind": base.kind},
+            loads_in=self.recipe.method.loads_in(),
+        )
+
+    def records(self, split: str) -> list:
+        """The records of a split that have examples."""
+        if split not in self.tokens.kept:
+            return []
+        every = self.data.records(split)
+        return [every[index] for index in self.tokens.kept[split]]
+
+    def write_recipe(self, reasons: dict[str, str]) -> None:
+        text = settings.to_yaml(self.recipe)
+        write_file(self.run.path / "config.resolved.yaml", text)
+        mapping = settings.to_mapping(self.recipe)
+        flat = settings.flatten(mapping)
+        self.run.update(resolved={key: {"value": flat[key], "reason": reason} for key, reason in reasons.items() if key in flat})
+        for key, reason in reasons.items():
+            self.say(Event("note", f"{key} = {flat.get(key)}: {reason}", {"key": key, "value": flat.get(key), "reason": reason}))
+
+    def compare(self, names, **materials) -> dict:
+        state = digest(self.language_model.fingerprint, str(checkpoint.pointed(self.run.path, "best")) if "tuned" in names else "")
+        return compare(
+            self.run, self.task, self.recipe.evaluation, self.test, names=names, train=self.records("train"), seed=self.recipe.seed,
+            fingerprint=digest(self.data.fingerprint, state, str(self.recipe.evaluation.max_new_tokens)), say=self.say, **materials,
+        )
+
+    def baselines(self) -> dict:
+        """Everyone but the tuned model answers first, so that the aim is known before a step is made."""
+        if not self.test:
+            self.say(Event("warning", "there is no test row: the run ends without a verdict", {"code": "D402", "step": 0}))
+            return {}
+        names = [name for name in self.recipe.evaluation.contestants if name != "tuned"]
+        respond = respond_with(self.task, self.language_model, self.renderer, self.say)
+        found = self.compare(names, base=respond, embed=embedder(self.language_model, self.renderer))
+        for result in found.values():
+            metric = result.metrics.get(self.task.headline)
+            if metric is not None:
+                self.say(Event("note", f"{result.name}: {self.task.headline} {metric.value:.3f} on {len(self.test):,} test rows", {"contestant": result.name, "value": metric.value}))
+        smallest = minimum_detectable([result.metrics[self.task.headline] for result in found.values()])
+        if smallest is not None:
+            self.say(Event("note", f"{len(self.test):,} test rows can show a difference in {self.task.headline} of about {smallest:.3f} or more", {"minimum_detectable": smallest}))
+            self.run.update(minimum_detectable=smallest)
+        return found
+
+    # ---- the stretch --------------------------------------------------------------------------
+    def tune(self, resuming: bool) -> None:
+        """Apply the method and make the steps."""
+        recipe, model = self.recipe, self.language_model
+        torch.manual_seed(recipe.seed)
+        self.network = model.network = recipe.method.apply(model)
+        if recipe.training.gradient_checkpointing:
+            self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self.network.enable_input_require_grads()
+        self.parameters = {name: tensor for name, tensor in self.network.named_parameters() if tensor.requires_grad}
+        store, training = self.tokens.stores["train"], recipe.training
+        order = order_of(store, training, recipe.seed, model.context)
+        self.objective = recipe.objective.prepared(head=model.head, steps=lambda start: micro_batches(store, order, model.pad_token, model.device, start))
+        trainer = Trainer(
+            self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, order.steps_per_epoch),
+            steps_per_epoch=order.steps_per_epoch, seed=recipe.seed, identity=self.identity(), look=Look(self.validation_losses, self.validation_scores), say=self.say,
+        )
+        self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
+        if resuming and checkpoint.all_checkpoints(self.run.path):
+            trainer.resume()
+        elif resuming:
+            self.run.keep_rows("metrics.jsonl", lambda row: False)
+        trainer.go(self.stopping)
+        self.run.update(steps=trainer.state.step, updates=trainer.state.updates, nonfinite_steps=trainer.state.nonfinite_steps, best_step=trainer.state.best_step)
+
+    def identity(self) -> dict:
+        """What must be the same for a checkpoint to be continued."""
+        flat = settings.flatten(settings.to_mapping(self.recipe))
+        fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY)}
+        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "torch": torch.__version__}
+
+    def validation_losses(self) -> tuple[float, float]:
+        store = self.tokens.stores.get("validation")
+        if store is None:
+            return 0.0, 0.0
+        model = self.language_model
+        return validation_loss(self.network, self.objective, store, self.recipe.training, model.pad_token, model.context, model.device)
+
+    def validation_scores(self) -> dict[str, float]:
+        rows = self.records("validation")[: self.recipe.training.validation_rows]
+        if not rows:
+            return {}
+        answers = self.task.answers(self.language_model, self.renderer, rows)
+        return {name: metric.value for name, metric in self.task.score(answers, rows).items()}
+
+    def tokens_read(self) -> int:
+        return sum(row["tokens"] for row in self.run.rows("metrics.jsonl") if row["kind"] == "train")
+
+    # ---- after --------------------------------------------------------------------------------
+    def judge(self, before: dict) -> dict | None:
+        """The tuned model answers the test rows, once, and is compared."""
+        if not self.test:
+            return None
+        tuned = self.compare(["tuned"], tuned=respond_with(self.task, self.language_model, self.renderer, self.say))
+        notice = DEMONSTRATION if self.recipe.model == "spruce" else ""
+        return conclude(
+            self.run, self.task, self.recipe.evaluation, [*before.values(), *tuned.values()], self.test,
+            test_split=digest(*(self.task.identity(record) for record in self.test)), notice=notice, seed=self.recipe.seed,
+        )
+
+    def keep_model(self, best_step: int) -> None:
+        """Write the model folder whole, then load it in a fresh process with stock libraries and compare."""
+        self.say(Event("phase", "save and reload", {"name": "save and reload"}))
+        with staged_folder(self.run.model_folder, step=best_step, base=self.language_model.fingerprint) as folder:
+            self.recipe.method.save(self.network, self.language_model, folder)
+        probes = [self.tokens.stores["train"][index].tokens.tolist()[:64] for index in range(min(4, len(self.tokens.stores["train"])))]
+        found = fresh_check(self.network, self.language_model, self.recipe.method, self.run.model_folder, probes)
+        self.run.update(reload=found)
+        self.say(Event("note", found["sentence"], found))
+        write_card(self.run.path)
+
+
+def embedder(language_model, renderer):
+    """Frozen embeddings of texts, for encoders."""
+    from luthier.models.embedding import embed
+
+    return (lambda texts: embed(language_model, [renderer.text(text) for text in texts])) if language_model.head.kind == "sequence_class" else None

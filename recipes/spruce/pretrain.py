@@ -1,0 +1,123 @@
+"""Pretrain spruce from its corpus: Luthier's causal-LM path end to end (tokens -> order -> cross-entropy -> loop -> checkpoints), on one CPU.
+
+    python -m recipes.spruce.corpus CORPUS
+    python -m recipes.spruce.pretrain CORPUS WORK [--epochs 1.5] [--threads 2]      # continues by itself where it stopped
+
+Every step is a pure function of (seed, step), so a run that was stopped and started again ends with the same bits.
+"""
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from luthier.errors import CheckpointError
+from luthier.files import digest, sha256_file
+from luthier.models.heads import CausalHead
+from luthier.objectives.sft import PreparedSFT
+from luthier.preparation.batches import Batch, collate
+from luthier.preparation.examples import Example
+from luthier.preparation.order import Order
+from luthier.preparation.store import TokenStore
+from luthier.training import checkpoint
+from luthier.training.loop import train
+from luthier.training.optimizer import adamw, load_state, state_tensors
+from luthier.training.schedule import Schedule
+
+SPRUCE = Path(__file__).resolve().parents[2] / "luthier" / "models" / "spruce"
+SEED = 17
+BATCH_SIZE = 40
+TOKENS_PER_MICRO_BATCH = 2304
+PEAK = 2.5e-3
+WEIGHT_DECAY = 0.1
+
+
+def framed(tokenizer, path: Path, context: int):
+    """Each document as <|begin|> text <|end|>, its dialogue tokens read as such; a longer one is cut into pieces of `context` tokens."""
+    with open(path, encoding="utf-8") as stream:
+        for line in stream:
+            tokens = [*tokenizer(json.loads(line)["text"])["input_ids"], tokenizer.eos_token_id]
+            for start in range(0, len(tokens), context):
+                piece = np.asarray(tokens[start : start + context], dtype=np.int32)
+                if len(piece) > 1:
+                    weights = np.ones(len(piece), dtype=np.float32)
+                    weights[0] = 0
+                    yield Example(piece, weights)
+
+
+def stores(corpus: Path, work: Path, tokenizer, context: int) -> dict[str, TokenStore]:
+    found = {}
+    for split in ("train", "validation"):
+        key = digest(sha256_file(corpus / f"{split}.jsonl"), sha256_file(SPRUCE / "tokenizer.json"), str(context))
+        folder = work / f"tokens-{split}"
+        found[split] = TokenStore.cached(folder, key) or TokenStore.build(folder, framed(tokenizer, corpus / f"{split}.jsonl", context), key)
+    return found
+
+
+def right_padded(batch: Batch) -> Batch:
+    """The same batch without its mask: behind the last token of a causal row there is only padding, which no token before it sees."""
+    return Batch(batch.tokens_BT, batch.weight_BT, None, batch.position_BT, batch.label_B, batch.rows)
+
+
+@torch.no_grad()
+def validation_loss(network, objective: PreparedSFT, store: TokenStore, pad: int) -> float:
+    network.eval()
+    order = Order(store.lengths, batch_size=len(store), tokens_per_micro_batch=TOKENS_PER_MICRO_BATCH, seed=0, context=512)
+    losses = [objective.loss(network, right_padded(collate(store, rows, pad))) for rows in order.step(0)]
+    return sum(loss.total.item() for loss in losses) / sum(loss.count for loss in losses)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--epochs", type=float, default=1.5)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(SEED)
+    config = AutoConfig.from_pretrained(SPRUCE)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(SPRUCE)
+    network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
+    parameters = dict(network.named_parameters())
+    data = stores(arguments.corpus, arguments.work, tokenizer, config.max_position_embeddings)
+    order = Order(data["train"].lengths, batch_size=BATCH_SIZE, tokens_per_micro_batch=TOKENS_PER_MICRO_BATCH, seed=SEED, context=config.max_position_embeddings)
+    steps = int(arguments.epochs * order.steps_per_epoch)
+
+    def batches(start: int):
+        for number in range(start, steps):
+            yield [right_padded(collate(data["train"], rows, tokenizer.pad_token_id)) for rows in order.step(number)]
+
+    objective = PreparedSFT(CausalHead(autocast=torch.bfloat16), batches)
+    optimizer = adamw(parameters, weight_decay=WEIGHT_DECAY, beta1=0.9, beta2=0.95, epsilon=1e-8)
+    state = checkpoint.State(0, 0, 0.0)
+    try:
+        folder, state, _ = checkpoint.newest(arguments.work)
+        weights, moments = checkpoint.tensors_of(folder)
+        checkpoint.load_weights(parameters, weights, folder)
+        load_state(optimizer, parameters, moments)
+    except CheckpointError:
+        pass
+    schedule = Schedule(PEAK, steps, max(1, steps // 50), "cosine")
+    learned, began = state.learned, time.time()
+    print(f"{sum(p.numel() for p in parameters.values()):,} parameters, {data['train'].tokens:,} tokens an epoch, {steps} steps, from step {state.step}", flush=True)
+    with open(arguments.work / "metrics.jsonl", "a", encoding="utf-8") as log:
+        for step in train(network, objective, optimizer, schedule, steps=steps, seed=SEED, start=state.step, updates=state.updates):
+            learned += step.count
+            row = {"step": step.number, "loss": round(step.loss, 4), "gradient_norm": round(step.gradient_norm, 3), "learning_rate": step.learning_rate, "tokens": learned, "seconds": round(time.time() - began, 1)}
+            if step.number % 100 == 0 or step.number == steps:
+                row["validation_loss"] = round(validation_loss(network, objective, data["validation"], tokenizer.pad_token_id), 4)
+                now = checkpoint.State(step.number, step.updates, learned)
+                checkpoint.save(arguments.work, now, parameters, state_tensors(optimizer, parameters), {})
+                checkpoint.prune(arguments.work, 2)
+            if step.number % 10 == 0 or "validation_loss" in row:
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+
+
+if __name__ == "__main__":
+    main()
