@@ -36,7 +36,7 @@ def parse(text: str, *, at_most: bool = False) -> Gate:
         bound = math.nan
     if not equals or not name.strip() or not math.isfinite(bound):
         example = "forgetting=0.02" if at_most else "macro_f1=0.85"
-        raise RecipeError(f"{flag} {text} is no gate", code="R125", hint=f"write a figure and a number, for example {flag} {example}")
+        raise RecipeError(f"{flag} {text} is no gate", code="R162", hint=f"write a figure and a number, for example {flag} {example}")
     return Gate(name.strip().lower().replace("-", "_"), bound, at_most)
 
 
@@ -46,7 +46,7 @@ def check(gates: Sequence[Gate], values: Mapping[str, float | None]) -> list[dic
         if gate.metric not in values:
             near = difflib.get_close_matches(gate.metric, values, 1)
             hint = (f"did you mean {near[0]}? " if near else "") + f"measured: {', '.join(sorted(values))}"
-            raise RecipeError(f"nothing measured {gate.metric}, so its gate can be neither passed nor failed", code="R126", hint=hint)
+            raise RecipeError(f"nothing measured {gate.metric}, so its gate can be neither passed nor failed", code="R163", hint=hint)
     return [
         {"metric": gate.metric, "value": values[gate.metric], "bound": gate.bound, "at_most": gate.at_most, "passed": gate.passes(values[gate.metric])}
         for gate in gates

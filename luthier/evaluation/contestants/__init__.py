@@ -51,10 +51,10 @@ def make(name: str, **materials) -> Contestant:
     """
     if name not in CONTESTANTS:
         hint = f"choose from {', '.join(CONTESTANTS)}"
-        raise RecipeError(f"there is no contestant {name!r}", code="R120", hint=hint, field="evaluation.contestants")
+        raise RecipeError(f"there is no contestant {name!r}", code="R160", hint=hint, field="evaluation.contestants")
     kind = CONTESTANTS[name]
     if missing := [need for need in kind.needs if materials.get(need) is None]:
         message = f"contestant {name} needs {' and '.join(missing)}, which this task and base do not give"
-        raise RecipeError(message, code="R121", hint=f"leave {name} out of evaluation.contestants", field="evaluation.contestants")
+        raise RecipeError(message, code="R161", hint=f"leave {name} out of evaluation.contestants", field="evaluation.contestants")
     told = (*kind.needs, *kind.takes)
     return kind.make(**{word: value for word, value in materials.items() if word in told and value is not None})

@@ -27,7 +27,7 @@ def pairs_of(record: Record) -> list[tuple[str, str]]:
         return [(record.text, record.label)]
     if not isinstance(record, Conversation):
         message = f"a {record.kind} record asks nothing, so only models can be compared on it"
-        raise RecipeError(message, code="R121", field="evaluation.contestants")
+        raise RecipeError(message, code="R161", field="evaluation.contestants")
     learned = [index for index, message in enumerate(record.messages) if message.role == "assistant" and message.weight > 0]
     return [(spoken(record.messages[:index]), record.messages[index].content) for index in learned]
 
@@ -41,7 +41,7 @@ def training_pairs(train: Sequence[Record]) -> list[tuple[str, str]]:
     """All pairs of the training rows; RecipeError where there is none to learn from."""
     pairs = [pair for record in train for pair in pairs_of(record) if pair[0].strip()]
     if not pairs:
-        raise RecipeError("there are no training rows to compare with", code="R121", field="evaluation.contestants")
+        raise RecipeError("there are no training rows to compare with", code="R161", field="evaluation.contestants")
     return pairs
 
 
