@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 FIRST_HIDDEN, LAST_HIDDEN = 0xF400, 0xF8FF  # private-use characters that stand for hidden text; where data holds one, it is hidden too
-HIDDEN = re.compile(f"[{chr(FIRST_HIDDEN)}-{chr(LAST_HIDDEN)}]|\\\\u[fF][4-8][0-9a-fA-F]{{2}}")  # as itself, or as JSON writes it
+HIDDEN = re.compile(f"[{chr(FIRST_HIDDEN - 1)}-{chr(LAST_HIDDEN)}]|\\\\u[fF][3-8][0-9a-fA-F]{{2}}")  # as itself, or as JSON writes it
 TAG = re.compile(r"<\|[^|<>\s]{1,40}\|>|<</?[A-Z_]{2,40}>>|</?[A-Za-z_][\w-]{0,40}>|\[/?[A-Z_]{3,40}\]")
 BRACKETS = set("<>[]{}|")
 WORDS = ("Vrelkov", "Tusmari", "Ondrequil", "Bexanti")  # contents of the probing conversations, in no template's vocabulary
@@ -134,7 +134,7 @@ class Guard:
 
     @staticmethod
     def _pattern(strings: Iterable[str]) -> re.Pattern:
-        return re.compile("|".join([f"[{chr(FIRST_HIDDEN - 1)}-{chr(LAST_HIDDEN)}]", *map(re.escape, strings)]))
+        return re.compile("|".join([HIDDEN.pattern, *map(re.escape, strings)]))
 
     def hide(self, text: str, cover: Cover, *, assistant: bool = False, alone: bool = False) -> str:
         """The text with every control in it hidden. An assistant keeps those that it may write itself; a text that stands `alone` has no neighbour to join with."""

@@ -36,7 +36,8 @@ class Encoder:
     def __init__(self, tokenizer, controls: Controls):
         source = json.loads(tokenizer.backend_tokenizer.to_str())
         self.controls = controls
-        self.control_ids = frozenset(controls.tokens.values()) - {unknown_id(source)}
+        self.unknown = unknown_id(source)
+        self.control_ids = frozenset(controls.tokens.values()) - {self.unknown}
         self._added = tuple(entry["content"] for entry in source["added_tokens"])
         self._stock = _copy(source)
         self._plain = _copy({**source, "added_tokens": []})
@@ -47,6 +48,8 @@ class Encoder:
         self.deaf = {text: number for text, number in controls.tokens.items() if number not in self._ids(self._stock, [f"x{text}x"])[0]}
         """Control tokens that the tokenizer does not recognise behind text (their form is changed first): their ids are written directly."""
         self._deaf = re.compile("(" + "|".join(map(re.escape, sorted(self.deaf, key=len, reverse=True))) + ")") if self.deaf else None
+        self.vague: tuple[str, ...] = ()
+        """Marks that the tokenizer writes with its unknown token: other text has the same ids, so nothing can keep them apart."""
         self._forbidden = self._mark_ids()
 
     def _probe_prefix(self, glued: Tokenizer) -> Literal["never", "start", "always"]:
@@ -104,8 +107,12 @@ class Encoder:
         for mark in self.controls.marks:
             for lead in ("", " ", "\n"):
                 ids, own = self._encode(self._stock, [Piece(lead + mark, "text"), Piece(lead, "text")])
-                forbidden.add(tuple(ids[len(own):] if ids[: len(own)] == own else ids))
-        return {ids for ids in forbidden if len(ids) > 1}
+                ids = tuple(ids[len(own):] if ids[: len(own)] == own else ids)
+                if self.unknown in ids:
+                    self.vague = tuple(dict.fromkeys([*self.vague, mark]))
+                elif len(ids) > 1:
+                    forbidden.add(ids)
+        return forbidden
 
     def _as_text(self, piece: Piece) -> list[int]:
         """A control from data as the text that it is: broken in two where needed, so that neither a control id nor a mark's ids appear."""

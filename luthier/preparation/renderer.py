@@ -27,6 +27,7 @@ PLAIN = (
 UNRENDERED = "the chat template does not take it"
 ELSEWHERE = "the chat template writes its answer elsewhere than it asks for it"
 SLIPPED = "control tokens in the text that cannot be hidden"
+SPOKEN = ("reasoning_content", "thinking", "reasoning")  # what an assistant says beside the content; all else of its message is data
 STUB = Message("user", "Hello")
 
 
@@ -70,6 +71,8 @@ class Renderer:
             self.notices.append("the template asks with more than it writes before an answer; rows hold what it asks with, once for each answer")
         if self._encoder.deaf:
             self.notices.append(f"the tokenizer does not recognise {', '.join(sorted(self._encoder.deaf))} behind other text; their ids are written directly")
+        if self._encoder.vague:
+            self.notices.append(f"the tokenizer has no tokens for {', '.join(self._encoder.vague)}, so text in the data can look like these marks of the template")
         self._notice_crossing()
 
     def _notice_crossing(self) -> None:
@@ -179,7 +182,7 @@ class Renderer:
         shown = []
         for message in messages:
             assistant = message.role == "assistant"
-            extra = self._guard.hide_all(message.extra, cover, assistant=assistant)
+            extra = {name: self._guard.hide_all(value, cover, assistant=assistant and name in SPOKEN) for name, value in message.extra.items()}
             shown.append({"role": self._guard.hide(message.role, cover), "content": self._guard.hide(message.content, cover, assistant=assistant), **extra})
         turns = tuple(index for index, message in enumerate(messages) if message.role == "assistant" and index > 0)
         return Request(shown, self._guard.hide_all(list(tools), cover) or None, prompt, turns)
