@@ -1,0 +1,1 @@
+"""One way to get text, and the likelihood of labels, from a model."""

@@ -42,14 +42,14 @@ class Full:
 
         return replace_weights(language_model, folder)
 
-    def merge(self, network: nn.Module) -> nn.Module:
+    def merge(self, network: nn.Module, language_model: LanguageModel) -> nn.Module:
         """There is nothing to merge."""
         return network
 
     @contextlib.contextmanager
     def disabled(self, network: nn.Module) -> Iterator[None]:
         """Full fine-tuning overwrites its base, so it cannot be switched off."""
-        raise RecipeError("full fine-tuning has no base underneath to switch back to", code="R130", hint="load the base again by its name")
+        raise RecipeError("full fine-tuning has no base underneath to switch back to", code="R129", hint="load the base again by its name")
         yield
 
     def default_learning_rate(self, num_parameters: int) -> tuple[float, str]:

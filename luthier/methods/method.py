@@ -29,8 +29,8 @@ class Method(Protocol):
     def load(self, language_model: LanguageModel, folder: Path) -> nn.Module:
         """Put what `save` wrote onto a base; strict: another base, a missing or a surplus tensor is an error."""
 
-    def merge(self, network: nn.Module) -> nn.Module:
-        """A plain network that computes the same."""
+    def merge(self, network: nn.Module, language_model: LanguageModel) -> nn.Module:
+        """A plain network that computes the same, made on a freshly loaded base."""
 
     def disabled(self, network: nn.Module) -> AbstractContextManager[None]:
         """The base as it was, for as long as the context lasts."""

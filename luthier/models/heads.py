@@ -8,7 +8,7 @@ B rows, T tokens, N learned positions, D width, V vocabulary, L labels.
 """
 import contextlib
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from luthier.models.logprobs import PLAIN, LogitTransform, cross_entropy_sum, ro
 class Head(Protocol):
     """What an objective asks of a model."""
 
+    kind: ClassVar[str]
     autocast: torch.dtype | None
 
     def loss(
@@ -78,6 +79,8 @@ def projection_of(network: nn.Module) -> Projection:
 @dataclass
 class CausalHead:
     """Next-token prediction: the weight at position i is how much predicting token i counts."""
+
+    kind: ClassVar[str] = "causal"
 
     transform: LogitTransform = PLAIN
     """What the family does to raw logits."""
@@ -159,6 +162,8 @@ class CausalHead:
 class SequenceClassHead:
     """One label for a whole text: the classifier that Transformers puts on an encoder."""
 
+    kind: ClassVar[str] = "sequence_class"
+
     autocast: torch.dtype | None = None
     """The type of matrix products while the parameters keep theirs; None: the parameters' type."""
     notices: list[str] = field(default_factory=list)
@@ -180,11 +185,3 @@ class SequenceClassHead:
     def probabilities(self, network, tokens_BT, attend_BT=None) -> Tensor:
         """Probabilities [B, L] in float32, without gradient."""
         return self.logits(network, tokens_BT, attend_BT).float().softmax(-1)
-
-    @torch.no_grad()
-    def embeddings(self, network, tokens_BT, attend_BT) -> Tensor:
-        """Mean of the last hidden states over attended tokens [B, D], in float32: what a linear probe reads."""
-        with running(network, self.autocast):
-            hidden_BTD = body_of(network)(input_ids=tokens_BT, attention_mask=attend_BT).last_hidden_state.float()
-        share_BT = attend_BT.float() / attend_BT.sum(-1, keepdim=True)
-        return (hidden_BTD * share_BT[..., None]).sum(1)

@@ -37,6 +37,8 @@ class LanguageModel:
     """The commit of a hub model."""
     resized: int = 0
     """Rows added to the embedding because the tokenizer has more tokens than the weights had; they are untrained."""
+    fresh: tuple[str, ...] = ()
+    """Names of parameters that no file held: they are random until learned, so every method must save them."""
     labels: tuple[str, ...] = ()
     """Class names of a classification head, in the order of its outputs."""
 

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from luthier.errors import CheckpointError, RecipeError, Refused
 from luthier.files import digest, sha256_file
+from luthier.models import attention
 from luthier.models.configuration import read_configuration
 from luthier.models.families import Family, family_of
 from luthier.models.heads import CausalHead, SequenceClassHead
@@ -102,19 +103,21 @@ def load(
     notices += told
     if scratch_seed is not None:
         network, fingerprint = fresh_network(config, head, scratch_seed, dtype), digest(config.to_json_string(), f"scratch {scratch_seed}")
+        fresh = tuple(name for name, _ in network.named_parameters())
     else:
         files = weight_files(place.folder, root=place.root)
-        network, told = network_from(files, config, head, dtype, seed)
+        network, fresh, told = network_from(files, config, head, dtype, seed)
         fingerprint = digest(config.model_type, *(sha256_file(path) for path in files))
         notices += told + [f"never opened: {', '.join(pickled)}" for pickled in [pickled_side_files(place.folder)] if pickled]
     resized = fit_embedding(network, len(tokenizer), seed, notices)
     network.to(device)
+    choose_attention(network, device, {dtype, autocast})
     model_head = head_for(network, head, family)
     model_head.autocast = autocast
     return LanguageModel(
         network=network, tokenizer=tokenizer, head=model_head, name=name, folder=place.folder, context=context_of(config, family, tokenizer),
         fingerprint=fingerprint, template=template, family=family, notices=notices + model_head.notices, revision=place.revision,
-        resized=resized, labels=tuple(labels or ()),
+        resized=resized, fresh=fresh, labels=tuple(labels or ()),
     )
 
 
@@ -143,8 +146,8 @@ def fresh_network(config: PreTrainedConfig, head: str, seed: int, dtype: torch.d
         return AUTO[head].from_config(config).to(dtype)
 
 
-def network_from(files: list, config: PreTrainedConfig, head: str, dtype: torch.dtype, seed: int) -> tuple[nn.Module, list[str]]:
-    """The network with the weights of checked files; missing weights are an error, surplus ones a notice."""
+def network_from(files: list, config: PreTrainedConfig, head: str, dtype: torch.dtype, seed: int) -> tuple[nn.Module, tuple[str, ...], list[str]]:
+    """The network with the weights of checked files, the names of its fresh parameters and notices; missing weights are an error, surplus ones a notice."""
     stored = read_headers(files)
     skeleton = build_skeleton(config, head)
     check_size(skeleton, stored, config)
@@ -156,20 +159,26 @@ def network_from(files: list, config: PreTrainedConfig, head: str, dtype: torch.
             network, info = type(skeleton).from_pretrained(None, config=config, state_dict=tensors, dtype=dtype, output_loading_info=True)
         except RuntimeError as error:
             raise CheckpointError(f"the weights in {files[0].parent} do not fit their configuration: {str(error)[:300]}", code="C112") from None
-    new_head = {name for name in info["missing_keys"] if head == "sequence_class" and not name.startswith(skeleton.base_model_prefix + ".")}
-    missing = sorted(set(info["missing_keys"]) - new_head - unlearned_head_parts(head, info["missing_keys"]))
+    fresh = tuple(sorted(name for name in info["missing_keys"] if head == "sequence_class" and is_head(name, skeleton.base_model_prefix)))
+    missing = sorted(set(info["missing_keys"]) - set(fresh))
     if missing:
         raise CheckpointError(f"{files[0].parent} lacks the weights {', '.join(missing[:5])} ({len(missing)} in all)", code="C113", hint="download the model again")
-    if new_head:
-        notices.append(f"new weights, to be learned: {', '.join(sorted(new_head))}")
+    if fresh:
+        notices.append(f"new weights, to be learned: {', '.join(fresh)}")
     if surplus := sorted(info["unexpected_keys"]):
         notices.append(f"{len(surplus)} stored tensors are not part of this network and were left: {', '.join(surplus[:3])}{' ...' if len(surplus) > 3 else ''}")
-    return network, notices
+    return network, fresh, notices
 
 
-def unlearned_head_parts(head: str, missing: set[str]) -> set[str]:
-    """Poolers sit inside the body of an encoder but are often not stored; with a new head they are new too."""
-    return {name for name in missing if head == "sequence_class" and ".pooler." in name}
+def is_head(name: str, prefix: str) -> bool:
+    """Whether a parameter belongs to a classification head; poolers sit inside the body but are part of it, and are often not stored."""
+    return not name.startswith(prefix + ".") or ".pooler." in name
+
+
+def choose_attention(network: nn.Module, device: str, dtypes: set) -> None:
+    """In bf16 on a CPU, attention runs block by block; networks that chose anything but PyTorch's plain attention keep it."""
+    if device == "cpu" and torch.bfloat16 in dtypes and network.config._attn_implementation == "sdpa":
+        network.set_attn_implementation(attention.NAME)
 
 
 def check_size(skeleton: nn.Module, stored: dict[str, Stored], config: PreTrainedConfig) -> None:

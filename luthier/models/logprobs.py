@@ -76,13 +76,15 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                 rows = slice(start, start + size)
                 hidden, target, weight = hidden_ND[rows].to(dtype), target_N[rows, None], weight_N[rows, None]
                 logits = project(hidden, head, bias_V, transform)
-                log_sum = logits.logsumexp(-1, keepdim=True)
-                logprob = logits.gather(1, target) - log_sum
+                slope = transform.slope(logits)
+                mean = logits.mean(-1, keepdim=True) if smoothing else None
+                logprob, log_sum, share = log_softmax_at(logits, target)
                 logprob_N[rows] = logprob[:, 0]
-                total += (weight * chunk_loss(logits, logprob, log_sum, smoothing)).sum()
+                loss = -logprob if mean is None else -(1 - smoothing) * logprob + smoothing * (log_sum - mean)
+                total += (weight * loss).sum()
                 if not (needs_hidden or needs_head or needs_bias):
                     continue
-                grad = chunk_gradient(logits, log_sum, target, weight, smoothing, transform)
+                grad = chunk_gradient(share, target, weight, smoothing, slope)
                 if needs_bias:
                     grad_V += grad.sum(0)
                 grad = grad.to(dtype)
@@ -115,22 +117,24 @@ def project(hidden: Tensor, head: Tensor, bias_V: Tensor | None, transform: Logi
     return transform(raw)
 
 
-def chunk_loss(logits: Tensor, logprob: Tensor, log_sum: Tensor, smoothing: float) -> Tensor:
-    """Unweighted loss per position, as a column."""
-    if not smoothing:
-        return -logprob
-    return -(1 - smoothing) * logprob + smoothing * (log_sum - logits.mean(-1, keepdim=True))
+def log_softmax_at(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Columns log p(target) and log of the sum, and the probabilities, which take the memory of `logits`."""
+    top = logits.amax(-1, keepdim=True)
+    chosen = logits.gather(1, target) - top
+    share = logits.sub_(top).exp_()
+    total = share.sum(-1, keepdim=True)
+    log_total = total.log()
+    return chosen - log_total, top + log_total, share.div_(total)
 
 
-def chunk_gradient(logits: Tensor, log_sum: Tensor, target: Tensor, weight: Tensor, smoothing: float, transform: LogitTransform) -> Tensor:
-    """Gradient of the weighted loss by the raw logits; overwrites `logits`."""
-    slope = transform.slope(logits)
-    grad = logits.sub_(log_sum).exp_()
+def chunk_gradient(share: Tensor, target: Tensor, weight: Tensor, smoothing: float, slope: Tensor | float) -> Tensor:
+    """Gradient of the weighted loss by the raw logits; overwrites the probabilities."""
     if smoothing:
-        grad.sub_(smoothing / grad.shape[-1])
-    grad.scatter_add_(1, target, torch.full(target.shape, smoothing - 1.0, dtype=grad.dtype, device=grad.device))
-    grad.mul_(weight)
-    return grad if isinstance(slope, float) and slope == 1.0 else grad.mul_(slope)
+        share.sub_(smoothing / share.shape[-1])
+    share.scatter_add_(1, target, torch.full(target.shape, smoothing - 1.0, dtype=share.dtype, device=share.device))
+    if not isinstance(slope, float) or slope != 1.0:
+        share.mul_(slope)
+    return share.mul_(weight)
 
 
 def cross_entropy_sum(
@@ -146,3 +150,29 @@ def target_logprobs(hidden_ND: Tensor, head_VD: Tensor, target_N: Tensor, *, bia
     ones = torch.ones(len(target_N), device=hidden_ND.device)
     with torch.no_grad():
         return ChunkedCrossEntropy.apply(hidden_ND, head_VD, bias_V, target_N, ones, 0.0, transform)[1]
+
+
+@torch.no_grad()
+def edge_logprobs(
+    hidden_ND: Tensor, head_VD: Tensor, source_E: Tensor, target_E: Tensor, *, bias_V: Tensor | None = None, transform: LogitTransform = PLAIN,
+) -> Tensor:
+    """Log-probability [E] of `target_E` as predicted at `source_E`, an ascending index into N; each position is projected once."""
+    dtype = products_dtype(hidden_ND)
+    size = rows_per_chunk(len(head_VD))
+    bounds = torch.searchsorted(source_E, torch.arange(0, len(hidden_ND) + size, size, device=source_E.device)).tolist()
+    found = torch.empty(len(source_E), dtype=torch.float32, device=hidden_ND.device)
+    with no_autocast(hidden_ND):
+        head = head_VD.to(dtype)
+        for number, start in enumerate(range(0, len(hidden_ND), size)):
+            logits = project(hidden_ND[start : start + size].to(dtype), head, bias_V, transform)
+            edges = slice(bounds[number], bounds[number + 1])
+            source = source_E[edges] - start
+            chosen = logits[source, target_E[edges]]
+            found[edges] = chosen - log_sum_exp(logits)[source]
+    return found
+
+
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """Log of the sum of exponentials over the last axis; overwrites `logits`."""
+    top = logits.amax(-1, keepdim=True)
+    return logits.sub_(top).exp_().sum(-1).log_() + top[:, 0]

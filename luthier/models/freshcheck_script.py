@@ -1,0 +1,58 @@
+"""Load a saved model or adapter with stock libraries and write its logits: run in a process of its own, in which luthier is never imported.
+
+    python -I freshcheck_script.py REQUEST.json
+
+The request names `folder` (a model or an adapter), `base` (the base's folder, for an adapter), `kind` (causal or sequence_class), `labels`
+(their number), `base_dtype` (the type in which the base was kept while learning), `probes` (lists of token ids) and `out`, a safetensors file that
+receives `tuned.<i>` and, for an adapter, `base.<i>`: float32 logits of probe i.
+"""
+import json
+import os
+import sys
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+import torch  # noqa: E402 - the variables above must be set before the libraries are loaded
+import transformers  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+
+def load_network(request: dict, folder: str) -> torch.nn.Module:
+    """A network from a model folder, its weights rounded to `base_dtype` where an adapter was learned on such, in float32."""
+    auto = transformers.AutoModelForCausalLM if request["kind"] == "causal" else transformers.AutoModelForSequenceClassification
+    more = {"num_labels": request["labels"]} if request["kind"] != "causal" and request["base"] else {}
+    network = auto.from_pretrained(folder, dtype=torch.float32, **more)
+    if request["base"] and request["base_dtype"] != "float32":
+        for parameter in network.parameters():  # not the buffers: rotary frequencies stay exact in memory too
+            parameter.data = parameter.data.to(getattr(torch, request["base_dtype"])).float()
+    if request["base"] and request["vocabulary"] > network.get_input_embeddings().weight.shape[0]:
+        network.resize_token_embeddings(request["vocabulary"])
+    return network.eval()
+
+
+def logits_of(network: torch.nn.Module, probes: list[list[int]], prefix: str) -> dict[str, torch.Tensor]:
+    """Logits of each probe alone."""
+    with torch.inference_mode():
+        return {f"{prefix}.{index}": network(input_ids=torch.tensor([probe])).logits[0].float().contiguous() for index, probe in enumerate(probes)}
+
+
+def main(path: str) -> None:
+    with open(path, encoding="utf-8") as stream:
+        request = json.load(stream)
+    torch.set_num_threads(request["threads"])
+    transformers.utils.logging.disable_progress_bar()
+    network = load_network(request, request["base"] or request["folder"])
+    found = {}
+    if request["base"]:
+        found |= logits_of(network, request["probes"], "base")
+        from peft import PeftModel
+
+        network = PeftModel.from_pretrained(network, request["folder"]).eval()
+    found |= logits_of(network, request["probes"], "tuned")
+    assert "luthier" not in sys.modules
+    save_file(found, request["out"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
