@@ -1,5 +1,6 @@
 """`luthier explain`: a page on a code or on a recipe key."""
 
+import functools
 import re
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ CODE = re.compile(r"[A-Za-z]\d{3}")
 TABLE = Path(__file__).with_name("codes.yaml")
 
 
+@functools.cache
 def codes() -> dict[str, dict]:
     """The table of codes: each {title, why, do}."""
     return parse_yaml(TABLE.read_text(encoding="utf-8"), str(TABLE))

@@ -55,7 +55,7 @@ def ls() -> Listed:
 
 
 def show(name: str) -> Shown:
-    """Raises RecipeError (R122) where the name fits no run, or several."""
+    """Raises RecipeError (R152) where the name fits no run, or several."""
     run = folder.find(name)
     return Shown(summary(run), run.facts(), verdict_of(run), recipe_of(run))
 
