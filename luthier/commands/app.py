@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from luthier import __version__
+import luthier
 from luthier.commands import chat, check, config, demo, doctor, evaluate, examples, explain, init, plan, predict, report, runs, train
 from luthier.commands.entry import framed
 from luthier.commands.help import Verb, Verbs
@@ -25,7 +25,7 @@ app = typer.Typer(name="luthier", cls=Verbs, context_settings=SETTINGS, add_comp
 @app.callback()
 def program(ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        sys.stdout.write(f"luthier {__version__}\n")
+        sys.stdout.write(f"luthier {luthier.__version__}\n")
     elif ctx.invoked_subcommand is None:
         sys.stdout.write(ctx.get_help() + "\n")
 

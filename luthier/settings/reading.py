@@ -10,6 +10,8 @@ from luthier.settings.origins import Origin, Origins
 
 LARGEST_FILE = 1 << 20
 """Characters; a recipe is a page, so anything larger is a mistake or an attack."""
+DEEPEST = 64
+"""Levels of nesting; PyYAML takes seconds and then the stack for what lies deeper."""
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 PLAIN = {  # YAML 1.2's core reading of unquoted words: `no` and `2024-01-01` stay text, `1e-4` is a number
     "tag:yaml.org,2002:null": (re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""], lambda _: None),
@@ -36,9 +38,18 @@ class Document(dict):
 
 
 class _Reader(yaml.SafeLoader):
-    """PyYAML's parser with YAML 1.2's reading of unquoted words."""
+    """PyYAML's parser with YAML 1.2's reading of unquoted words, and a bottom."""
 
     yaml_implicit_resolvers: dict = {}
+    depth = 0
+
+    def compose_node(self, parent, index):
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.MarkedYAMLError(problem=f"nested more than {DEEPEST} deep", problem_mark=self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 for _tag, (_pattern, _first, _) in PLAIN.items():
@@ -58,9 +69,8 @@ def parse_yaml(text: str, file: str = "recipe") -> Document:
             code="R107", file=file, line=mark.line + 1 if mark else None, column=mark.column + 1 if mark else None,
             hint="write `key: value`, one per line; indent with two spaces; quote text that holds `: ` or ` #`",
         ) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise RecipeError(f"not YAML: {reason}", code="R107", file=file) from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"not YAML: {error}", code="R107", file=file) from None
     if node is None:
         return Document(file=file)
     if not isinstance(node, yaml.MappingNode):

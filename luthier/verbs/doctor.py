@@ -6,7 +6,7 @@ import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from luthier import __version__
+import luthier
 from luthier.errors import LuthierError
 from luthier.files import free_bytes
 from luthier.runs.folder import runs_root
@@ -59,7 +59,7 @@ def doctor() -> Diagnosis:
     return Diagnosis(
         ok=ok, verdict=_verdict(ok, problems, device, cpu, memory), device=device, cpu=cpu, memory=memory, disk=disk, packages=packages,
         hub=_hub(), spruce=spruce, problems=problems,
-        versions={"luthier": __version__, "python": platform.python_version(), "system": f"{platform.system()} {platform.release()} {platform.machine()}"},
+        versions={"luthier": luthier.__version__, "python": platform.python_version(), "system": f"{platform.system()} {platform.release()} {platform.machine()}"},
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Dataclasses <-> YAML <-> key=value: what is accepted, and what each mistake is told."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -190,8 +191,11 @@ def test_mistakes_in_a_file(text, code, says, hint, line):
     assert hint in error.hint
 
 
-def test_a_depth_bomb_is_one_sentence():
-    assert mistake("[" * 100_000).code == "R107"
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "".join(" " * depth + "a:\n" for depth in range(300)), "- " * 500])
+def test_a_depth_bomb_is_one_quick_sentence(text):
+    began = time.process_time()
+    assert "nested more than 64 deep" in mistake(text).message
+    assert time.process_time() - began < 1
 
 
 def test_a_huge_file_is_refused_before_it_is_parsed():
