@@ -69,7 +69,7 @@ class DataSet:
         if not (errors := self.errors()):
             return
         first = errors[0]
-        count = sum(finding["count"] if finding["count"] and len(finding["rows"] or ()) > 1 else 1 for finding in errors)
+        count = self.facts["errors"]
         more = f" (and {count - 1:,} more)" if count > 1 else ""
         skip = "" if any(finding["hint"] for finding in errors[:1]) else "data.on_bad_row=skip leaves bad rows out"
         place = {key: first[key] for key in ("code", "file", "line", "column", "byte_offset", "field", "rows", "count")}
@@ -141,17 +141,20 @@ def _build(settings: DataSettings, found: dict[str, sources.Source], prints: dic
     finally:
         intake.close()
     table, leaves_N = _divide(settings, found, intake)
-    findings = [*intake.notes, *intake.tally.findings(), *overlap.check(table, leaves_N, allowed=settings.allow_overlap)]
+    findings = [*intake.notes, *overlap.check(table, leaves_N, allowed=settings.allow_overlap)]
     if not settings.allow_overlap:
         table.side[leaves_N] = split.LEFT_OUT
     _distribute(intake, table, stage)
     for check in SET_CHECKS.values():
         findings += check(table)
     _settle(intake, table)
-    findings = ordered(_without_echoes(findings))
+    findings = _without_echoes(findings)
+    errors = intake.tally.errors() + sum(finding.level == "error" for finding in findings)
+    findings = ordered([*findings, *intake.tally.findings()])
     mapping = intake.mapping
     write_json(stage / "check.json", {
-        "ok": not any(finding.level == "error" for finding in findings),
+        "ok": errors == 0,
+        "errors": errors,
         "findings": [finding.to_dict() for finding in findings],
         "ledger": {name: account.to_dict() for name, account in intake.ledgers.items()},
         "summary": summary.summarise(table),
@@ -222,7 +225,8 @@ def _settle(intake: Intake, table: Table) -> None:
 
 
 def _without_echoes(findings: list[Finding]) -> list[Finding]:
-    """Where nothing could be read, that is the finding; that the splits are then empty needs no telling."""
-    if any(finding.fatal or finding.code == "D120" and finding.level == "error" for finding in findings):
-        return [finding for finding in findings if finding.code not in ("D121", "D402") and not (finding.code == "D120" and finding.count == 0 and any(other.fatal for other in findings) and not finding.fatal)]
-    return findings
+    """Where too little could be read at all, that is the finding; that the splits are then empty or small needs no telling."""
+    fatal = any(finding.fatal for finding in findings)
+    few = any(finding.code == "D120" and finding.level == "error" for finding in findings)
+    echoes = {"D121", "D122", "D402"} if few else set()
+    return [finding for finding in findings if finding.code not in echoes and not (fatal and finding.code == "D120" and not finding.fatal)]

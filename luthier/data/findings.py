@@ -105,6 +105,10 @@ class Tally:
             finding.raw = None
             kept.append(finding)
 
+    def errors(self) -> int:
+        """How many errors were counted."""
+        return sum(count for (_, level), count in self.counts.items() if level == "error")
+
     def findings(self) -> list[Finding]:
         """The kept findings by code; where more were counted than kept, one more that says how many."""
         result = []
@@ -123,4 +127,4 @@ LEVELS = ("error", "warning", "info")
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
     """Errors first, then warnings, then notes; by code and place within each."""
-    return sorted(findings, key=lambda f: (LEVELS.index(f.level), f.code, f.file or "", f.line or f.row or 1 << 60))
+    return sorted(findings, key=lambda f: (LEVELS.index(f.level), f.code, f.file is None, f.file or "", f.line or f.row or 1 << 60))

@@ -4,6 +4,7 @@ import hashlib
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -113,14 +114,15 @@ class Intake:
         """How this source's rows become records: as those before it where it has their columns, else as data.map says, else guessed."""
         names = list(dict.fromkeys(column for row in first for column in row.values))
         before = self.mapping
+        began = f"line {first[0].line}" if first[0].line else f"row {first[0].number}"
         if before is not None and {*before.columns.values()} <= set(names):
-            return before
+            return replace(before, began=began)
         if self.settings.map and before is None:
             made = mapping_from(self.settings.map, self.task, names, path=name, record=self.record, sample=first)
         else:
             made = guess(first, name, task=self.task, record=before.record if before else self.record)
-        if self.settings.group is not None:
-            made = Mapping(made.task, made.record, made.columns, made.style, made.sentence, self._group_column(names, name), made.strict)
+        group = self._group_column(names, name) if self.settings.group is not None else None
+        made = replace(made, group=group, began=began)
         self.say(Event("note", made.sentence, made.to_dict()))
         self.mapping = before or made
         return made

@@ -54,6 +54,8 @@ class Mapping:
     """The column of `data.group`."""
     strict: bool = False
     """Whether the user named the columns."""
+    began: str = ""
+    """Where the first row of the file stands."""
 
     def used(self) -> set[str]:
         return {*self.columns.values(), *([self.group] if self.group else [])}
@@ -137,7 +139,7 @@ def _finding(bad: Bad, row: Row, mapping: Mapping) -> Finding:
     """The finding of a row that cannot become a record; a row written in another style than the others is told as such."""
     if bad.code == "D115" and not mapping.strict and not mapping.used() & row.values.keys():
         if other := next((name for name, style in STYLES.items() if name != mapping.style and _columns_for(style, list(row.values), [row.values])), ""):
-            bad = Bad("D114", f"this row holds {STYLES[other].words} ({', '.join(list(row.values)[:6])}); the file began with {STYLES[mapping.style].words}", bad.field, "keep one kind of row in a file")
+            bad = Bad("D114", f"this row holds {STYLES[other].words} ({', '.join(list(row.values)[:6])}); the file began, on {mapping.began}, with {STYLES[mapping.style].words}", bad.field, "keep one kind of row in a file")
     return Finding(bad.code, "error", bad.message, row.file, row.line, None, row.byte_offset, bad.field, [row.number], hint=bad.hint)
 
 

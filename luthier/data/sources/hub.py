@@ -12,6 +12,8 @@ from luthier.files import digest
 
 NAME = re.compile(r"(?:hub:)?(?P<id>[\w][\w.-]*/[\w][\w.-]*)(?::(?P<config>[\w.+-]+))?(?:@(?P<revision>[\w./-]+))?", re.ASCII)
 SPLITS = {"train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation", "test": "test", "testing": "test", "eval": "test"}
+UNREACHABLE = {"ConnectionError", "ConnectError", "TimeoutError", "ConnectTimeout", "ReadTimeout", "NewConnectionError", "MaxRetryError", "LocalEntryNotFoundError", "gaierror"}
+"""Names of the errors, in whichever library, that mean that no answer came."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,18 @@ def told(name: str, error: Exception) -> DataError:
         return _error(name, f"{name} is gated, and {token}", f"accept its terms on https://huggingface.co/datasets/{name.split(':')[0].split('@')[0]} and set HF_TOKEN")
     if any("trust_remote_code" in text or "scripts are no longer supported" in text for text in texts):
         return _error(name, f"{name} is a loading script, and no code of a data set is run", "use its Parquet files: name@refs/convert/parquet")
-    if "OfflineModeIsEnabled" in kinds or any("offline mode" in text.lower() for text in texts):
-        return _error(name, f"{name} is not on this machine, and offline mode is on", "unset HF_HUB_OFFLINE, or give a file or a folder")
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    unreachable = kinds & UNREACHABLE
+    if "OfflineModeIsEnabled" in kinds or offline and unreachable:
+        return _error(name, f"{name} is not on this machine, and offline mode is on", "unset HF_HUB_OFFLINE; if a file or folder was meant, there is none of that name here")
     if "RevisionNotFoundError" in kinds:
         return _error(name, f"{name} has no such revision", "leave out @revision, or look at its branches and tags")
     if "BuilderConfig" in first or "Config name is missing" in first:
         return _error(name, f"{name}: {first}", "name the configuration: user/name:config")
     if kinds & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
         return _error(name, f"there is no data set {name} on the hub that this machine may see, and no file of that name here ({token})", "check the spelling; for a private one set HF_TOKEN; for a file give its path, as ./name")
-    if kinds & {"ConnectionError", "ConnectError", "TimeoutError", "ConnectTimeout", "ReadTimeout", "NewConnectionError", "MaxRetryError", "LocalEntryNotFoundError", "gaierror"}:
-        return _error(name, f"the hub cannot be reached for {name}, and it is not in this machine's cache", "check the network, or give a file or a folder")
+    if unreachable:
+        return _error(name, f"the hub cannot be reached for {name}, and it is not in this machine's cache", "check the network; if a file or folder was meant, there is none of that name here")
     return _error(name, f"{name} cannot be loaded from the hub: {type(error).__name__}: {first}", "try another revision, or download its files and give the folder")
 
 
