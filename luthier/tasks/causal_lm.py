@@ -36,14 +36,14 @@ class CausalLM:
     def identity(self, record: Text) -> str:
         return record.text
 
-    def examples(self, record: Text, renderer):
-        return renderer.document(record.text, control_tokens=self.control_tokens)
+    def examples(self, records: Sequence[Text], renderer):
+        return renderer.documents([record.text for record in records], control_tokens=self.control_tokens)
 
     def answers(self, language_model, renderer, records: Sequence[Text], *, shots=None, say: Say = silent) -> list[Answer]:
         """The likelihood of each text; there is nothing to write."""
         from luthier.tasks.likelihood import nll_of  # torch
 
-        prepared = [self.examples(record, renderer).examples for record in records]
+        prepared = [item.examples for item in self.examples(records, renderer)]
         rows = [(example.tokens, example.weights) for examples in prepared for example in examples]
         values = iter(nll_of(language_model, rows))
         answers = []

@@ -45,8 +45,8 @@ class Chat:
     def identity(self, record: Conversation) -> str:
         return "\n".join(f"{message.role}: {message.content}" for message in record.messages[: last_turn(record)] if message.role != "assistant")
 
-    def examples(self, record: Conversation, renderer):
-        return renderer.conversation(record)
+    def examples(self, records: Sequence[Conversation], renderer):
+        return renderer.conversations(records)
 
     def prompt_messages(self, record: Conversation, shots: Sequence[Conversation]) -> tuple[Message, ...]:
         """The turns before the answer, led by whole example conversations (most similar last); system turns stay first."""

@@ -57,16 +57,16 @@ class PreparedClassification(Classification):
     labels: list[str] = field(default_factory=list)
     """All labels, in the order of a class head's outputs."""
 
-    def examples(self, record: Labelled, renderer):
+    def examples(self, records: Sequence[Labelled], renderer):
         if renderer.head == "causal":
-            return renderer.conversation(self.conversation(record))
-        return renderer.labelled(record.text, self.labels.index(record.label))
+            return renderer.conversations([self.conversation(record) for record in records])
+        return [renderer.labelled(record.text, self.labels.index(record.label)) for record in records]
 
     def answers(self, language_model, renderer, records: Sequence[Labelled], *, shots=None, say: Say = silent) -> list[Answer]:
         """The likeliest label of each text, with the probability of every label."""
         from luthier.tasks.asking import classified, fitting_prompts, labelled_by_likelihood  # torch
 
-        if language_model.head.kind != "causal":
+        if renderer.head != "causal":
             return classified(language_model, [renderer.labelled(record.text, 0) for record in records], self.labels, self.positions(records), say=say)
         label_tokens = [renderer.answer(label) for label in self.labels]
         room = language_model.context - max(len(tokens) for tokens in label_tokens)

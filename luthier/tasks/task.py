@@ -37,8 +37,8 @@ class Task(Protocol):
     def identity(self, record) -> str:
         """The input of a record, without what is to be answered: two records with the same identity never stand on two sides of a split."""
 
-    def examples(self, record, renderer: "Renderer") -> "Prepared":
-        """What the model learns from a record."""
+    def examples(self, records: Sequence, renderer: "Renderer") -> "list[Prepared]":
+        """What the model learns from each record."""
 
     def answers(
         self, language_model: "LanguageModel", renderer: "Renderer", records: Sequence, *, shots: Sequence[Sequence] | None = None, say: Say = silent

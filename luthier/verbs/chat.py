@@ -41,6 +41,6 @@ class Session:
 def chat(run: str, *, temperature: float = 0.0, seed: int = 0, say: Say = silent) -> Session:
     """Open a run for a talk; RecipeError where its model cannot talk."""
     opened = open_run(run, say)
-    if opened.language_model.head.kind != "causal":
+    if opened.renderer.head != "causal":
         raise RecipeError(f"{opened.run.name} has a class head and writes no text", code="R155", hint=f'luthier predict {opened.run.name} "your text"')
     return Session(opened, temperature=temperature, seed=seed)

@@ -10,6 +10,7 @@ from luthier.models.location import locate
 from luthier.models.load import facts
 from luthier.models.machine import machine
 from luthier.models.memory import plan_memory
+from luthier.models.speed import operations_per_second
 from luthier.models.tokenizer import load_tokenizer
 from luthier.preparation.renderer import Renderer
 from luthier.runs.events import Say, silent
@@ -39,14 +40,14 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
         longest, per_epoch = int(tokens.stores["train"].lengths.max()), tokens.stores["train"].tokens
     memory = plan_memory(base, recipe.method, rows=max(1, recipe.training.tokens_per_micro_batch // longest), length=longest, precision=recipe.training.precision)
     steps = total_steps(recipe.training, order.steps_per_epoch)
-    available = here.free_memory
+    available = here.accelerator_free if here.accelerator else here.memory_free
     fits = "no" if memory.total > available else "tight" if memory.total > TIGHT * available else "fits"
     flat = settings.flatten(settings.to_mapping(recipe))
     return Answered({
         "model": {"name": base.name, "parameters": base.parameters, "kind": base.kind, "context": base.context, "notice": DEMONSTRATION if recipe.model == "spruce" else None},
         "method": {"name": recipe.method.name, "trainable": memory.trainable, "loads_in": recipe.method.loads_in()},
         "memory": {"needed": memory.total, "available": available, "parts": memory.parts},
-        "time": {"steps": steps, **seconds_of(base.parameters, memory.trainable, per_epoch * steps / order.steps_per_epoch, here.flops)},
+        "time": {"steps": steps, **seconds_of(base.parameters, memory.trainable, per_epoch * steps / order.steps_per_epoch, operations_per_second(base.width, bf16=recipe.training.precision == "bf16", device=here.device))},
         "disk": {"needed": disk_needed(memory.trainable, base.stored_bytes, recipe), "free": free_bytes(runs_root())},
         "resolved": {key: {"value": flat[key], "reason": reason} for key, reason in reasons.items() if key in flat},
         "minimum_detectable": detectable_before(data.count("test")) if data.count("test") else None,

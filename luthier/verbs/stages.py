@@ -1,8 +1,11 @@
 """The stages that verbs share: recipe -> data -> base -> tokens -> answers. Each takes what it needs and leaves a value."""
 import dataclasses
+import functools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,10 @@ import torch
 from luthier.data import dataset
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError, RecipeError
+from luthier.files import digest
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import ModelFacts, facts, load
 from luthier.models.machine import Machine, machine
-from luthier.preparation.cache import prepare
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.store import TokenStore
 from luthier.runs.events import Event, Say
@@ -26,6 +29,17 @@ from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import Circumstances, Resolved, answer_length, resolve
 
 DEMONSTRATION = "spruce is a demonstration base of 7 M parameters; for real use change one line, for example model: Qwen/Qwen3-0.6B"
+
+
+RENDERED_AT_ONCE = 256
+"""Records that go to the template together."""
+
+
+@functools.cache
+def code_hash() -> str:
+    """Hash of the code that turns records into tokens: another version prepares anew."""
+    root = Path(dataset.__file__).parents[1]
+    return digest(*(path.read_bytes() for folder in ("preparation", "tasks") for path in sorted((root / folder).glob("*.py"))))
 
 
 # ---- recipe -------------------------------------------------------------------------------------
@@ -75,8 +89,8 @@ def load_base(recipe: Recipe, base: ModelFacts, labels: Sequence[str], precision
     return language_model
 
 
-def renderer_of(language_model: LanguageModel, say: Say) -> Renderer:
-    renderer = Renderer(language_model.tokenizer, language_model.template, language_model.context)
+def renderer_of(language_model: LanguageModel, head: str, say: Say) -> Renderer:
+    renderer = Renderer(language_model.tokenizer, language_model.template, language_model.context, head=head)
     for notice in renderer.notices:
         say(Event("note", notice))
     return renderer
@@ -98,16 +112,50 @@ class Tokens:
 def prepare_tokens(data: DataSet, task, renderer: Renderer, folder: Path, say: Say) -> Tokens:
     """Render and tokenize every split into a cache; rows that do not fit leave with a reason in the ledger."""
     say(Event("phase", "tokens", {"name": "tokens"}))
-    stores, kept, ledger = {}, {}, {}
+    stores, kept, accounts = {}, {}, {}
     for split in ("train", "validation", "test"):
-        account = data.ledger[split]
+        account = accounts[split] = data.ledger[split]
         if not data.count(split):
-            ledger[split] = account.to_dict()
             continue
-        prepared = prepare(data.iterate(split), task.examples, renderer, folder / split, content=f"{data.fingerprint} {split}", task=task, say=say)
-        stores[split], kept[split] = prepared.store, prepared.kept
-        ledger[split] = account.with_tokens(prepared).to_dict()
-    return Tokens(stores, kept, ledger)
+        key = digest(data.fingerprint, split, renderer.fingerprint, repr(task), code_hash())
+        store = TokenStore.cached(folder / split, key)
+        if store is None:
+            rows = Rows()
+            store = TokenStore.build(folder / split, rows.examples(data.iterate(split), task, renderer, data.count(split), say), key, rows.facts)
+        facts = store.facts["facts"]
+        stores[split], kept[split] = store, facts["kept"]
+        for reason, count in facts["left_out"].items():
+            account.leave_out(reason, count)
+            account.used -= count
+        data.set_tokens(split, learned=store.tokens_learned, context=store.tokens - store.tokens_learned, cut=facts["cut"])
+        account.check()
+    return Tokens(stores, kept, {split: account.to_dict() for split, account in accounts.items()})
+
+
+class Rows:
+    """Counts what becomes of records while their examples stream by."""
+
+    def __init__(self):
+        self.kept: list[int] = []
+        self.left_out: Counter = Counter()
+        self.cut = 0
+
+    def examples(self, records: Iterable, task, renderer: Renderer, total: int, say: Say):
+        number = 0
+        records = iter(records)
+        while batch := list(islice(records, RENDERED_AT_ONCE)):
+            for prepared in task.examples(batch, renderer):
+                if prepared.left_out:
+                    self.left_out[prepared.left_out] += 1
+                else:
+                    self.kept.append(number)
+                    self.cut += prepared.cut
+                    yield from prepared.examples
+                number += 1
+            say(Event("progress", data={"task": "tokens", "done": number, "total": total, "unit": "rows"}))
+
+    def facts(self) -> dict:
+        return {"kept": self.kept, "left_out": dict(self.left_out), "cut": self.cut}
 
 
 def refuse_unlearnable(tokens: Tokens, least: float) -> None:

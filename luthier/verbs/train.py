@@ -4,12 +4,14 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 
 import torch
 
-from luthier import __version__, settings
-from luthier.errors import CheckpointError, LuthierError, Stopped
+import luthier
+from luthier import settings
+from luthier.errors import CheckpointError, LuthierError, Stopped, WorkFailed
 from luthier.evaluation.planning import minimum_detectable
 from luthier.evaluation.report import write_card, write_report
 from luthier.files import digest, staged_folder, write_file, write_json
@@ -94,10 +96,7 @@ def written_down(run: Run, say: Say) -> Iterator[Say]:
 
 def versions() -> dict:
     """What the run was made with."""
-    import peft
-    import transformers
-
-    return {"luthier": __version__, "python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
+    return {"luthier": luthier.__version__, "python": platform.python_version(), **{name: metadata.version(name) for name in ("torch", "transformers", "peft", "tokenizers")}}
 
 
 class Work:
@@ -132,7 +131,7 @@ class Work:
         if precision == "auto":
             precision = "bf16" if here.bf16 else "fp32"
         self.language_model = load_base(recipe, base, self.data.labels, precision, self.say)
-        self.renderer = renderer_of(self.language_model, self.say)
+        self.renderer = renderer_of(self.language_model, recipe.task.head(base.kind), self.say)
         task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=0)
         self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say)
         write_json(run.data_folder.parent / "ledger.json", self.tokens.ledger)
@@ -205,7 +204,7 @@ class Work:
         self.objective = recipe.objective.prepared(head=model.head, steps=lambda start: micro_batches(store, order, model.pad_token, model.device, start))
         trainer = Trainer(
             self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, order.steps_per_epoch),
-            steps_per_epoch=order.steps_per_epoch, seed=recipe.seed, identity=self.identity(), look=Look(self.validation_losses, self.validation_scores), say=self.say,
+            steps_per_epoch=order.steps_per_epoch, seed=recipe.seed, identity=self.identity(), look=Look(self.validation_losses, self.validation_scores), headline=self.task.headline, say=self.say,
         )
         self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
         if resuming and checkpoint.all_checkpoints(self.run.path):
@@ -258,12 +257,14 @@ class Work:
         probes = [self.tokens.stores["train"][index].tokens.tolist()[:64] for index in range(min(4, len(self.tokens.stores["train"])))]
         found = fresh_check(self.network, self.language_model, self.recipe.method, self.run.model_folder, probes)
         self.run.update(reload=found)
-        self.say(Event("note", found["sentence"], found))
         write_card(self.run.path)
+        if not found["ok"]:
+            raise WorkFailed(found["sentence"], code="X101", file=str(self.run.model_folder), hint="do not use this model; please report it with the run's log")
+        self.say(Event("note", found["sentence"], found))
 
 
 def embedder(language_model, renderer):
     """Frozen embeddings of texts, for encoders."""
     from luthier.models.embedding import embed
 
-    return (lambda texts: embed(language_model, [renderer.text(text) for text in texts])) if language_model.head.kind == "sequence_class" else None
+    return (lambda texts: embed(language_model, [renderer.text(text) for text in texts])) if renderer.head == "sequence_class" else None

@@ -71,9 +71,9 @@ def validation_loss(network, objective: Objective, store: TokenStore, settings: 
 class Trainer:
     """A training in progress: what the loop needs, what is remembered between its steps, and what is written down."""
 
-    def __init__(self, run: Run, network, trainable: dict, objective: Objective, settings: TrainingSettings, *, steps: int, steps_per_epoch: int, seed: int, identity: dict, look: Look, say: Say):
+    def __init__(self, run: Run, network, trainable: dict, objective: Objective, settings: TrainingSettings, *, steps: int, steps_per_epoch: int, seed: int, identity: dict, look: Look, headline: str, say: Say):
         self.run, self.network, self.parameters, self.objective, self.settings = run, network, trainable, objective, settings
-        self.steps, self.steps_per_epoch, self.seed, self.look, self.say = steps, steps_per_epoch, seed, look, say
+        self.steps, self.steps_per_epoch, self.seed, self.look, self.headline, self.say = steps, steps_per_epoch, seed, look, headline, say
         self.schedule = Schedule(settings.learning_rate, steps, warmup_steps(settings.warmup, steps), settings.schedule)
         self.optimizer = adamw(trainable, weight_decay=settings.weight_decay, beta1=settings.beta1, beta2=settings.beta2, epsilon=settings.epsilon)
         self.state = checkpoint.State(0, 0, 0.0, identity=identity)
@@ -171,7 +171,8 @@ class Trainer:
         epoch = number / self.steps_per_epoch
         row = {"kind": "validation", "step": number, "epoch": round(epoch, 4), "loss": loss, "metrics": metrics}
         self.run.append("metrics.jsonl", jsonable(row))
-        shown = {"step": number, "epoch": epoch, "train": None if began is None else began.loss, "validation": loss, **metrics}
+        shown = {"step": number, "epoch": epoch, "train": None if began is None else began.loss, "validation": loss}
+        shown |= {name: value for name, value in metrics.items() if name == self.headline}
         if began is not None:
             shown |= {"learning_rate": began.learning_rate, "tokens_per_second": began.tokens / max(began.seconds, 1e-9)}
         better = loss is not None and number > 0 and (self.state.best_loss is None or loss < self.state.best_loss)
