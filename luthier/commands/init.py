@@ -51,7 +51,7 @@ def _pairs(words: list[str]) -> dict[str, str] | None:
 def draw(screen: Screen, result: dict) -> None:
     columns = ", ".join(in_one_line(column, 24) for column in result.get("columns") or [])
     rows = "" if result.get("rows") is None else f"{result['rows']:,} rows"
-    screen.line("read ", " · columns ".join(filter(None, [rows, columns])) or result["data"])
+    screen.line("looked at ", " · columns ".join(filter(None, [rows, columns])) or result["data"])
     mapping = " · ".join(f"{role} ← {in_one_line(column, 30)}" for role, column in (result.get("map") or {}).items())
     labels = f" ({result['labels']} labels)" if result.get("labels") else ""
     screen.line("guess: task ", (result["task"], "head"), f" · {mapping}{labels}" if mapping else labels, ("   change with --task, --map", "faint"))

@@ -13,15 +13,15 @@ HEAD = "# made by `luthier init`; every key: luthier config schema, explained: l
 
 
 def init(path: str, *, task: str | None = None, map: dict[str, str] | None = None, output: str = "luthier.yaml", say: Say = silent) -> Answered:
-    """Write a recipe for a data file; returns `{file, data, rows, columns, task, map, labels, notes}` (rows: those looked at)."""
+    """Write a recipe for a data file; returns `{file, data, rows, columns, task, map, labels, sentence, notes}` (rows: those looked at)."""
     rows = first_rows(path)
     found = guessed(path, task=task, columns=map)
     mapping, sentence = recipe_of_data(path, task=task, columns=map)
     write_file(Path(output), HEAD + settings.to_yaml(mapping))
     label = found.columns.get("label")
     labels = len({str(row.values.get(label)) for row in rows}) if label else None
-    notes = [sentence, *([DEMONSTRATION] if mapping["model"] in SHIPPED else [])]
+    notes = [DEMONSTRATION] if mapping["model"] in SHIPPED else []
     return Answered({
         "file": str(output), "data": path, "rows": len(rows), "columns": list(rows[0].values), "task": found.task,
-        "map": dict(found.columns), "labels": labels, "notes": notes,
+        "map": dict(found.columns), "labels": labels, "sentence": sentence, "notes": notes,
     })
