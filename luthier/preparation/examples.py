@@ -23,6 +23,8 @@ class Example:
     """Index of the class, for heads that predict one."""
     cut: int = 0
     """Tokens of the record that did not fit and were left out of it."""
+    record: int = -1
+    """Index of the record in its split that it was made from, -1 where there is none."""
 
     @property
     def learned(self) -> int:

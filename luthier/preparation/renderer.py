@@ -3,6 +3,7 @@
 A conversation is rendered by the template with every control in its data hidden, cut where prompts and answers end, and encoded stretch by
 stretch; `prompt` cuts and encodes by the same rule. Only assistant turns with a weight, up to and with their end token, are learned.
 """
+import datetime
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -38,6 +39,8 @@ class Renderer:
         """`template` None: a plain built-in one, with a notice. `context` is the longest row in tokens. `today` (ISO) fixes the date that a template may write."""
         self.tokenizer, self.context, self.head, self.when_long = tokenizer, context, head, when_long
         self.notices: list[str] = []
+        self.endless = 0
+        """Learned answers so far that did not close with an end token."""
         added = tokenizer.added_tokens_decoder
         self._special = {token.content for token in added.values() if token.special}
         self._tokens = control_tokens(((number, token.content, token.special) for number, token in added.items()), template or "")
@@ -50,6 +53,7 @@ class Renderer:
         variables = {**tokenizer.special_tokens_map, **({} if template else {"starts": bool(self._start), "bos_token": tokenizer.bos_token or "", "eos_token": tokenizer.eos_token or ""})}
         self._chat_template = ChatTemplate(self.template, variables, today=today)
         self._guard, self._encoder, self._layout = self._text_guard, self._text_encoder, Layout((), 0)
+        self._stops = {tokenizer.eos_token_id} - {None}
         if head == "causal":
             self._probe(today)
 
@@ -63,6 +67,7 @@ class Renderer:
         controls = find_controls(self._tokens, self._special, self.template, probe_frames(render))
         self._guard, self._encoder = Guard(controls), Encoder(self.tokenizer, controls)
         self._layout = probe_layout(self._chat_template, list(self._tokens), self.tokenizer.eos_token)
+        self._stops |= {self._tokens[text] for text in self._layout.ends if text in self._tokens}
         if not self._layout.ends:
             self.notices.append("nothing ends an answer: the tokenizer has no end token and the template writes none, so answers will run on")
         if "strftime_now" in self.template and today is None:
@@ -96,8 +101,7 @@ class Renderer:
     @property
     def stop_tokens(self) -> set[int]:
         """Ids that end an answer."""
-        ids = {self._tokens[text] for text in self._layout.ends if text in self._tokens}
-        return ids | ({self.tokenizer.eos_token_id} - {None})
+        return set(self._stops)
 
     @property
     def controls(self) -> Controls:
@@ -107,7 +111,8 @@ class Renderer:
     @property
     def fingerprint(self) -> str:
         """Hash of all that decides the ids of a record, but for the code: tokenizer, template, context, head and choices."""
-        return digest(self.tokenizer.backend_tokenizer.to_str(), str(sorted(self._chat_template.variables.items())), self.template, str(self.context), self.head, self.when_long, str(self._chat_template.today))
+        dated = self._chat_template.today or (datetime.date.today().isoformat() if "strftime_now" in self.template else "")
+        return digest(self.tokenizer.backend_tokenizer.to_str(), str(sorted(self._chat_template.variables.items())), self.template, str(self.context), self.head, self.when_long, dated)
 
     def close(self) -> None:
         """End the template process; the next rendering starts a new one."""
@@ -225,12 +230,13 @@ class Renderer:
         """Whether ids hold more control tokens than the template wrote: a tokenizer that rewrites text before it looks for them."""
         return sum(map(self._encoder.controls_in, parts)) > self._guard.found(text)
 
-    @staticmethod
-    def _weighted(stretches: Sequence[Stretch], parts: Sequence[Sequence[int]], learned: set[int], record: Conversation) -> Example:
+    def _weighted(self, stretches: Sequence[Stretch], parts: Sequence[Sequence[int]], learned: set[int], record: Conversation) -> Example:
+        """One row: ids with the weights of the answers that are learned in it."""
         tokens: list[int] = []
         weights: list[float] = []
         for stretch, ids in zip(stretches, parts, strict=True):
             tokens += ids
+            self.endless += stretch.turn in learned and not (ids and ids[-1] in self._stops)
             weights += [record.messages[stretch.turn].weight if stretch.turn in learned else 0.0] * len(ids)
         if weights:
             weights[0] = 0.0
@@ -267,7 +273,7 @@ class Renderer:
     # ---- plain text -----------------------------------------------------------------------------
     def text(self, text: str) -> list[int]:
         """Ids of a plain text as the tokenizer itself gives them; for a decoder without an end token, so that it can go on."""
-        return [*self._start, *self._plain([text])[0], *(self._end if self.head != "causal" else [])]
+        return [*self._start, *self._clean(text), *(self._end if self.head != "causal" else [])]
 
     def document(self, text: str, *, control_tokens: bool = False) -> Prepared:
         """The chunks of one plain text, each token learned once, the end token appended."""
@@ -278,6 +284,9 @@ class Renderer:
         end = self._end or ([self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else [])
         prepared = []
         for ids in self._plain(texts, control_tokens=control_tokens):
+            if ids is None:
+                prepared.append(Prepared((), SLIPPED))
+                continue
             start = [] if ids[: len(self._start)] == self._start else self._start
             stop = [] if ids[len(ids) - len(end):] == end else end
             examples = tuple(documents.chunks(ids, start, stop, self.context)) if ids else ()
@@ -286,14 +295,21 @@ class Renderer:
 
     def labelled(self, text: str, label: int) -> Prepared:
         """A text with its class, for a head that predicts one; a text longer than the context loses its end, counted in `cut`."""
-        ids = self._plain([text])[0]
+        ids = self._clean(text)
         room = self.context - len(self._start) - len(self._end)
         lost = max(0, len(ids) - room)
         tokens = [*self._start, *ids[: len(ids) - lost], *self._end]
         return Prepared((example(tokens, label=label, cut=lost),), None, lost)
 
-    def _plain(self, texts: Sequence[str], *, control_tokens: bool = False) -> list[list[int]]:
-        """Ids of texts, the controls in them as text unless they are meant."""
+    def _clean(self, text: str) -> list[int]:
+        """Ids of one text that must not hold controls."""
+        ids = self._plain([text])[0]
+        if ids is None:
+            raise DataError(SLIPPED, code="D415", hint="remove the control tokens from the text")
+        return ids
+
+    def _plain(self, texts: Sequence[str], *, control_tokens: bool = False) -> list[list[int] | None]:
+        """Ids of texts, the controls in them as text unless they are meant; None where one could not be hidden."""
         if control_tokens:
             return self._text_encoder.encode_texts(texts)
         pieces: list[Piece] = []
@@ -306,6 +322,4 @@ class Renderer:
         result: list[list[int]] = [[] for _ in texts]
         for number, ids in zip(owners, self._text_encoder.encode(pieces), strict=True):
             result[number] += ids
-        if any(map(self._text_encoder.controls_in, result)):
-            raise DataError(SLIPPED, code="D415", hint="remove the control tokens from the text")
-        return result
+        return [None if self._text_encoder.controls_in(ids) else ids for ids in result]

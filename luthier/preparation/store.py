@@ -2,7 +2,7 @@
 
 A folder with one flat little-endian file per column, so that nothing in it needs more than `numpy.memmap` to be read:
 `tokens.i32`, `weights.f32` (all examples one after the other), `offsets.i64` (N + 1), `labels.i32` (-1 = none), `cuts.i32`,
-`learned.i32` (N each), `store.json` (counts and the key), `manifest.json` (SHA-256 of each).
+`learned.i32`, `records.i64` (N each), `store.json` (counts and the key), `manifest.json` (SHA-256 of each).
 """
 from array import array
 from collections.abc import Callable, Iterable, Iterator
@@ -14,13 +14,13 @@ from luthier.errors import CheckpointError, DiskError
 from luthier.files import disk_faults, read_json, staged_folder, verify, write_json
 from luthier.preparation.examples import Example
 
-COLUMNS = {"tokens": "i4", "weights": "f4", "offsets": "i8", "labels": "i4", "cuts": "i4", "learned": "i4"}
-FILES = {"tokens": "tokens.i32", "weights": "weights.f32", "offsets": "offsets.i64", "labels": "labels.i32", "cuts": "cuts.i32", "learned": "learned.i32"}
-FORMAT = 1
+COLUMNS = {"tokens": "i4", "weights": "f4", "offsets": "i8", "labels": "i4", "cuts": "i4", "learned": "i4", "records": "i8"}
+FILES = {"tokens": "tokens.i32", "weights": "weights.f32", "offsets": "offsets.i64", "labels": "labels.i32", "cuts": "cuts.i32", "learned": "learned.i32", "records": "records.i64"}
+FORMAT = 2
 
 
 class TokenStore:
-    """Examples by index. `lengths` and `learned` are per example, `facts` are what the builder noted; nothing is held in memory."""
+    """Examples by index. `lengths`, `learned`, `cuts` and `records` (index of the record in its split) are per example; `facts` is what the builder noted."""
 
     def __init__(self, folder: Path):
         """Open a store. A folder without one, or with files of a wrong size, is a DiskError that names it."""
@@ -28,7 +28,8 @@ class TokenStore:
         self.facts = read_json(self.folder / "store.json")
         columns = {name: self._column(name) for name in COLUMNS}
         self._tokens, self._weights, self._offsets = columns["tokens"], columns["weights"], columns["offsets"]
-        self._labels, self._cuts, self.learned = columns["labels"], columns["cuts"], columns["learned"]
+        self._labels, self.cuts, self.learned = columns["labels"], columns["cuts"], columns["learned"]
+        self.records = columns["records"]
         self.lengths = np.diff(self._offsets).astype(np.int64)
 
     def _column(self, name: str) -> np.ndarray:
@@ -46,7 +47,7 @@ class TokenStore:
         index = range(len(self))[index]
         start, end = int(self._offsets[index]), int(self._offsets[index + 1])
         label = int(self._labels[index])
-        return Example(self._tokens[start:end], self._weights[start:end], None if label < 0 else label, int(self._cuts[index]))
+        return Example(self._tokens[start:end], self._weights[start:end], None if label < 0 else label, int(self.cuts[index]), int(self.records[index]))
 
     def __iter__(self) -> Iterator[Example]:
         return (self[index] for index in range(len(self)))
@@ -75,7 +76,7 @@ class TokenStore:
     def build(folder: Path, examples: Iterable[Example], key: str = "", facts: Callable[[], dict] = dict) -> "TokenStore":
         """Write a store from a stream, durably and all at once: a kill leaves the older store or none, never half of one.
 
-        `facts()` is asked after the last example; what it returns is kept as `store.facts["facts"]`. Memory: about 28 bytes an example.
+        `facts()` is asked after the last example; what it returns is kept as `store.facts["facts"]`. Memory: about 36 bytes an example.
         """
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +101,7 @@ class TokenStore:
 
 def _write_columns(folder: Path, examples: Iterable[Example]) -> dict:
     """Stream examples into the column files; returns the counts."""
-    offsets, labels, cuts, learned = array("q", [0]), array("i"), array("i"), array("i")
+    offsets, labels, cuts, learned, records = array("q", [0]), array("i"), array("i"), array("i"), array("q")
     with open(folder / FILES["tokens"], "wb") as tokens, open(folder / FILES["weights"], "wb") as weights:
         for item in examples:
             if len(item.weights) != len(item.tokens) or (len(item.weights) and item.weights[0] != 0):
@@ -111,6 +112,7 @@ def _write_columns(folder: Path, examples: Iterable[Example]) -> dict:
             labels.append(-1 if item.label is None else item.label)
             cuts.append(item.cut)
             learned.append(item.learned)
-    for name, values in (("offsets", offsets), ("labels", labels), ("cuts", cuts), ("learned", learned)):
+            records.append(item.record)
+    for name, values in (("offsets", offsets), ("labels", labels), ("cuts", cuts), ("learned", learned), ("records", records)):
         np.asarray(values, dtype="<" + COLUMNS[name]).tofile(folder / FILES[name])
     return {"examples": len(learned), "tokens": offsets[-1], "learned": sum(learned), "cut": sum(cuts)}
