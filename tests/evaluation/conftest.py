@@ -129,7 +129,7 @@ def make_labels(folder, count=467):
 WORDS = "the bow is ready on Friday and costs forty euro with new hair please bring your rosin we open at nine strings need a week to settle".split()
 
 
-def make_chat(folder, count=150):
+def make_chat(folder, count=60):
     (folder / "evaluation").mkdir(parents=True)
     random = np.random.default_rng(2)
     targets = [" ".join(random.choice(WORDS, random.integers(5, 26))).capitalize() + "." for _ in range(count)]
@@ -145,7 +145,7 @@ def make_chat(folder, count=150):
     results = [result("base", 0.1, 0.21), result("nearest", 0.45, 0.001), result("tuned", 0.7, 0.2)]
     conclude(folder, results, "rouge_l", questions, targets, times_evaluated=3)
     ledger = {"train": {"rows_in": 1200, "used": 1200, "left_out": {}, "tokens": {"in": 96_000, "learned": 40_100, "context": 55_000, "cut": 900}}}
-    write_common(folder, "mellow-wren", "chat", loss_rows(overfit=False, headline="rouge_l"), ledger, [])
+    write_common(folder, "mellow-wren", "chat", loss_rows(steps=160, look=20, per_epoch=54, overfit=False, headline="rouge_l"), ledger, [])
     return folder
 
 

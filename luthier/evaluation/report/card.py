@@ -122,10 +122,10 @@ def quick_start(run: RunFiles) -> str:
 
 def losses(run: RunFiles) -> str:
     """The table that readers of model cards expect."""
-    by_step = {row.get("step"): row for row in run.train}
+    by_step = {number(row.get("step")): row for row in run.train}
     lines = []
     for row in run.validation[:40]:
-        train = by_step.get(row.get("step"), {})
+        train = by_step.get(number(row.get("step")), {})
         lines.append([figure(number(train.get("loss"))), word(row.get("epoch")), word(row.get("step")), figure(number(row.get("loss")))])
     return table_text(["Training Loss", "Epoch", "Step", "Validation Loss"], lines, frozenset({0, 1, 2, 3})) if lines else "No validation loss was recorded."
 

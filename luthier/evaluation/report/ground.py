@@ -154,6 +154,8 @@ def amount_words(key: str, value: object) -> str:
 # ---- where it loads -----------------------------------------------------------------------------
 def loading(run: RunFiles) -> Section | None:
     """Which programs load the saved model, and what the check in a fresh process found."""
+    if not (run.path / "model").is_dir() and not inner(run.facts, "reload"):
+        return None
     programs, check = run.facts.get("loads_in"), inner(run.facts, "reload")
     blocks: list[Block] = []
     if isinstance(programs, list) and programs:

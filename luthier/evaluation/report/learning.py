@@ -37,7 +37,8 @@ def learning(run: RunFiles) -> Section | None:
     if train or looked:
         blocks.append(curves("Loss, in nats", read_losses(train, looked, baseline, best), lines, best=best, baseline=baseline, epochs=epochs))
     if lost := sum(1 for row in run.train if row.get("finite") is False or number(row.get("loss")) is None):
-        blocks.append(Notice("bad", f"{lost:,} of the steps shown were not finite; their updates were left out, and the line has gaps there."))
+        what = "1 step was not finite; its update was left out" if lost == 1 else f"{lost:,} steps were not finite; their updates were left out"
+        blocks.append(Notice("bad", f"{what}, and the line has a gap there."))
     blocks += filter(None, [task_curve(run, best, epochs), *pace(run, epochs)])
     return Section("learning", "How it learned", blocks)
 
@@ -73,7 +74,8 @@ def after_the_best(train: Sequence, looked: Sequence, best: tuple[float, float])
     """What came after the best step."""
     last = looked[-1]
     if last[0] == best[0]:
-        return ["It was still falling at the end, so more steps may help"] if len(looked) > 1 else []
+        falling_still = len(looked) > 1 and last[1] < 0.995 * looked[-2][1]
+        return ["It was still falling at the end, so more steps may help"] if falling_still else []
     later = [value for step, value in train if step > best[0]]
     earlier = [value for step, value in train if step <= best[0]]
     falling = later and earlier and np.mean(later) < np.mean(earlier[-max(1, len(later)) :])

@@ -80,7 +80,7 @@ def tiles(run: RunFiles) -> list[tuple[str, str, str]]:
         ends = f"{figure(number(difference.get('low')), metric, signed=True)} to {figure(number(difference.get('high')), metric, signed=True)}"
         found.append((f"against {word(values.get('against'))}", figure(number(difference["value"]), metric, signed=True), f"{metric_words(metric)}, 95 % interval {ends}"))
     if number(values.get("n")) is not None:
-        found.append(("test rows", f"{int(values['n']):,}", "used neither to train nor to choose"))
+        found.append(("test rows", f"{int(values['n']):,}", "the same for every contestant"))
     if number(values.get("minimum_detectable")) is not None:
         found.append(("smallest difference shown", figure(number(values["minimum_detectable"]), metric), "by a test set of this size, four times out of five"))
     if number(run.facts.get("seconds")) is not None:
@@ -143,10 +143,10 @@ def examples(run: RunFiles) -> Section | None:
     if not after or not any(row.get("target") for row in after):
         return None
     before_name, before = the_other(run)
-    by_row = {row.get("row"): row for row in before}
+    by_row = {number(row.get("row")): row for row in before}
     metric = word(run.verdict.get("metric")) or word(run.results.get("headline"))
     labels = metric in RIGHT_OR_WRONG
-    pairs = [(row, by_row.get(row.get("row"))) for row in after]
+    pairs = [(row, by_row.get(number(row.get("row")))) for row in after]
 
     def shown(chosen: Sequence[tuple[dict, dict | None]]) -> list[Example]:
         return [example(row, other, before_name, metric, labels) for row, other in chosen]

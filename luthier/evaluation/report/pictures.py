@@ -30,12 +30,13 @@ def spread_out(values: Sequence, most: int = MOST_POINTS) -> list:
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
-    """Exponential moving average, bias-corrected, over about a twentieth of the line and at least five values."""
-    keep = 1 - 2 / (1 + max(5, len(values) / 20))
-    total, weight, found = 0.0, 0.0, []
+    """Exponential moving average over about a twentieth of the line, at least five values; it starts at the mean of its first values."""
+    span = max(5, len(values) // 20)
+    average = float(np.mean(values[: max(3, span // 3)]))
+    found = []
     for value in values:
-        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
-        found.append(total / weight)
+        average += (value - average) * 2 / (1 + span)
+        found.append(average)
     return found
 
 
@@ -86,7 +87,7 @@ def curves(
 def ceiling(drawn_lines: Sequence[Line], baseline: float | None) -> float:
     """The highest value shown: all of validation and the baseline, and training up to its 95th percentile, so that one spike hides nothing."""
     tops = [float(np.quantile([v for _, v in line.points], 0.95)) if line.smooth and len(line.points) > 40 else max(v for _, v in line.points) for line in drawn_lines]
-    smooth = [smoothed([v for _, v in line.points])[0] for line in drawn_lines if line.smooth]
+    smooth = [max(smoothed([v for _, v in line.points])) for line in drawn_lines if line.smooth]
     return max([*tops, *smooth, *([baseline] if baseline is not None else [])])
 
 
@@ -166,11 +167,14 @@ def intervals(title: str, sentence: str, bars: Sequence[Bar], metric: str, *, ze
         stacked = width == NARROW
         step, up = (46, 8) if stacked else (34, 10)
         canvas = Canvas(width, up + step * len(bars) + 26)
-        left, right = (8, width - 8) if stacked else (150, width - 190)
+        left, right = (8, width - 8) if stacked else (30 + min(120, 7 * max(len(bar.name) for bar in bars)), width - 190)
         x, down = scale(low, high, left, right), up + step * len(bars)
         values = ticks(low, high, 3 if stacked else 5)
         for value, words in zip(values, tick_words(values)):
-            canvas.line(x(value), up, x(value), down, "zero" if zero and value == 0 else "grid")
+            # on narrow screens the words stand between the lines, so that no line runs through them
+            middles = [up + step * index + 32 for index in range(len(bars))]
+            for top, end in [(middle - 9, middle + 9) for middle in middles] if stacked else [(up, down)]:
+                canvas.line(x(value), top, x(value), end, "zero" if zero and value == 0 else "grid")
             canvas.text(x(value), down + 18, words, anchor="middle")
         for index, bar in enumerate(bars):
             middle = up + step * index + (32 if stacked else step / 2)
@@ -212,7 +216,7 @@ def confusion_matrix(title: str, sentence: str, labels: Sequence[str], counts_LL
         names = min(190, 12 + 7 * max(len(label) for label in shown)) if width == WIDE else 92
         side = min(56.0, (width - names - 8) / len(shown))
         over = min(names, 110)
-        canvas = Canvas(width, over + side * len(shown) + 8)
+        canvas = Canvas(min(width, names + side * len(shown) + over * 0.6), over + side * len(shown) + 8)
         for row, target in enumerate(shown):
             total = max(1, int(counts_LL[row].sum()))
             canvas.text(names - 8, over + side * (row + 0.5) + 4, target, "label", "end", room=names - 10)

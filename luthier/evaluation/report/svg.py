@@ -80,9 +80,17 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def tick_words(values: Sequence[float]) -> list[str]:
-    """Ticks with the same, least number of decimals."""
+    """Ticks with the same, least number of decimals; small ones by powers of ten."""
+    if 0 < max(abs(value) for value in values) < 0.01:
+        return [powers_of_ten(value) for value in values]
     decimals = next((d for d in range(7) if all(abs(round(value, d) - value) < 1e-9 for value in values)), 6)
     return [f"{value:,.{decimals}f}".replace("-", "−") for value in values]
+
+
+def powers_of_ten(value: float) -> str:
+    """0.0002 as 2e−4."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return "0" if not value else f"{mantissa.removesuffix('.0')}e{int(exponent)}".replace("-", "−")
 
 
 def padded(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
