@@ -1,0 +1,116 @@
+"""How much memory a training needs, from shapes alone: the network is run on tensors without storage and what autograd would keep is counted.
+
+Peak = weights + gradients + optimizer + activations of one micro-batch + buffers of the loss + what the libraries take. Nothing is loaded.
+"""
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from luthier.models.configuration import read_configuration
+from luthier.models.families import Family, family_of
+from luthier.models.heads import CausalHead, SequenceClassHead, hidden_states, running
+from luthier.models.language_model import LanguageModel
+from luthier.models.load import AUTO, prepare_configuration
+from luthier.models.location import Location, locate
+from luthier.models.logprobs import CHUNK_BYTES
+
+LIBRARIES = {"cpu": 620 << 20, "cuda": 900 << 20, "mps": 700 << 20}
+"""Resident size of the process before a network is there: interpreter, PyTorch, Transformers, PEFT; on a GPU the device's own context."""
+HEAD_CHUNKS = 4
+"""Chunks of logits that live at once: raw, float32, probabilities, gradient."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The memory of one training, by part."""
+
+    parts: dict[str, int] = field(default_factory=dict)
+    """Bytes of weights, gradients, optimizer, activations, loss and libraries."""
+    trainable: int = 0
+    """Parameters that are learned."""
+    parameters: int = 0
+    """Parameters in all."""
+
+    @property
+    def total(self) -> int:
+        """Bytes at the peak."""
+        return sum(self.parts.values())
+
+    def judge(self, free: int) -> str:
+        """fits, tight (less than a tenth to spare) or no, in so many free bytes."""
+        return "no" if self.total > free else "tight" if self.total > 0.9 * free else "fits"
+
+
+def plan_memory(
+    name: str, method, *, rows: int, length: int, precision: str = "fp32", labels: int = 2, gradient_checkpointing: bool = False, device: str = "cpu",
+) -> MemoryPlan:
+    """Plan the training of a model (name as in `load`) by a method on micro-batches of `rows` x `length` tokens.
+
+    `precision` is fp32 or bf16 (as the recipe's: what learns stays in float32, frozen weights are kept in bf16). Costs a second or two and no
+    memory; errors are those of reading the configuration.
+    """
+    place = locate(name)
+    config, _ = read_configuration(place.folder)
+    family = family_of(config.model_type)
+    low = torch.bfloat16 if precision == "bf16" else None
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        language_model = shape_of(place, config, family, labels, low if low is not None and method.base_is_frozen else torch.float32)
+        language_model.head.autocast = low
+        network = method.apply(language_model)
+        network.train()
+        if gradient_checkpointing:
+            network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            network.enable_input_require_grads()
+        activations = kept_bytes(network, language_model, rows, min(length, language_model.context))
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    learned = sum(parameter.numel() for parameter in trainable)
+    parts = {
+        "weights": sum(parameter.numel() * parameter.element_size() for parameter in network.parameters()),
+        "gradients": 4 * learned, "optimizer": 8 * learned, "activations": activations,
+        "loss": loss_bytes(language_model, rows * min(length, language_model.context)), "libraries": LIBRARIES[device],
+    }
+    return MemoryPlan(parts, learned, language_model.num_parameters)
+
+
+def shape_of(place: Location, config, family: Family, labels: int, dtype: torch.dtype) -> LanguageModel:
+    """A language model of shapes only: no tokenizer, no weights."""
+    kind = "causal" if family.kind == "decoder" else "sequence_class"
+    prepare_configuration(config, kind, [str(number) for number in range(labels)], family)
+    network = AUTO[kind].from_config(config, dtype=dtype)
+    fresh = () if kind == "causal" else tuple(name for name, _ in network.named_parameters() if not name.startswith(network.base_model_prefix + "."))
+    head = CausalHead() if kind == "causal" else SequenceClassHead()
+    return LanguageModel(
+        network=network, tokenizer=None, head=head, name=place.name, folder=place.folder, context=family.context(config), fingerprint="",
+        template=None, family=family, fresh=fresh,
+    )
+
+
+def kept_bytes(network: nn.Module, language_model: LanguageModel, rows: int, length: int) -> int:
+    """Bytes that autograd keeps between forward and backward pass, each storage once, parameters left out."""
+    known = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+    alive = []
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(storage)
+        return tensor
+
+    tokens_BT = torch.zeros(rows, length, dtype=torch.long)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), running(network, language_model.head.autocast):
+        hidden_states(network, tokens_BT, None, None)
+    return sum(kept.values())
+
+
+def loss_bytes(language_model: LanguageModel, positions: int) -> int:
+    """Buffers of the chunked cross-entropy: chunks of logits, the hidden states it reads and their gradient, the gradient of a learned head."""
+    if language_model.head.kind != "causal":
+        return 0
+    head = language_model.network.get_output_embeddings()
+    width = head.weight.shape[1]
+    learned = 4 * head.weight.numel() if head.weight.requires_grad else 0
+    return HEAD_CHUNKS * max(CHUNK_BYTES, 64 * head.weight.shape[0]) + 2 * 4 * positions * width + learned + 2 * head.weight.numel()

@@ -1,0 +1,113 @@
+"""What every test may stand on: a byte-level tokenizer and tiny networks with random weights, as folders on a disk, made once."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+sys.path.insert(0, str(Path(__file__).parent))
+
+SPECIAL = ["<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
+VOCABULARY = 256 + len(SPECIAL)
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>{% if message.role == 'assistant' %}{% generation %}{{ message.content }}<|end|>{% endgeneration %}"
+    "{% else %}{{ message.content }}<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+WIDTHS = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 256}
+CONFIGURATIONS = {
+    "llama": ("LlamaConfig", {**WIDTHS, "num_key_value_heads": 2, "tie_word_embeddings": True}),
+    "llama_untied": ("LlamaConfig", {**WIDTHS, "num_key_value_heads": 2, "tie_word_embeddings": False}),
+    "gpt2": ("GPT2Config", {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}),
+    "qwen2": ("Qwen2Config", {**WIDTHS, "num_key_value_heads": 2, "tie_word_embeddings": True}),
+    "qwen3": ("Qwen3Config", {**WIDTHS, "num_key_value_heads": 2, "head_dim": 16, "tie_word_embeddings": False}),
+    "mistral": ("MistralConfig", {**WIDTHS, "num_key_value_heads": 2, "sliding_window": 64}),
+    "gemma": ("GemmaConfig", {**WIDTHS, "num_key_value_heads": 1, "head_dim": 8}),
+    "gemma2": ("Gemma2Config", {**WIDTHS, "num_key_value_heads": 2, "head_dim": 8, "query_pre_attn_scalar": 8, "final_logit_softcapping": 5.0, "sliding_window": 64}),
+    "granite": ("GraniteConfig", {**WIDTHS, "num_key_value_heads": 2, "logits_scaling": 3.0}),
+    "gpt_neox": ("GPTNeoXConfig", {**WIDTHS}),
+    "phi": ("PhiConfig", {**WIDTHS, "num_key_value_heads": 4}),
+    "bert": ("BertConfig", {**WIDTHS, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}),
+    "roberta": ("RobertaConfig", {**WIDTHS, "pad_token_id": 0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}),
+    "distilbert": ("DistilBertConfig", {"vocab_size": VOCABULARY, "dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 256, "dropout": 0.0}),
+}
+ENCODERS = ("bert", "roberta", "distilbert")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Real data and models beside the repository; tests that need them are skipped where they are absent."""
+    named = os.environ.get("LUTHIER_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}; set LUTHIER_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer():
+    """One token per byte and a few special ones; a chat template with generation marks."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*SPECIAL, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(SPECIAL)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|eos|>", model_max_length=256, chat_template=TEMPLATE,
+        additional_special_tokens=SPECIAL[3:],
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory, byte_tokenizer):
+    """A function from a name of CONFIGURATIONS to a model folder with random weights."""
+    made: dict[str, Path] = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("models") / name
+            write_model(made[name], name, byte_tokenizer)
+        return made[name]
+
+    return make
+
+
+def write_model(folder: Path, name: str, tokenizer) -> None:
+    """Save a tiny network whose random weights are large enough for its answers to differ, and its tokenizer."""
+    import torch
+    import transformers
+
+    config_class, fields = CONFIGURATIONS[name]
+    config = getattr(transformers, config_class)(**fields)
+    config.eos_token_id = tokenizer.eos_token_id
+    config.bos_token_id = tokenizer.bos_token_id
+    auto = transformers.AutoModelForMaskedLM if name in ENCODERS else transformers.AutoModelForCausalLM
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(len(name))
+        network = auto.from_config(config)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+            for name, parameter in network.named_parameters():
+                if name.endswith("bias"):
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tiny_model) -> Path:
+    """A folder with a two-layer Llama of random weights, tied, and the byte tokenizer."""
+    return tiny_model("llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tiny_model) -> Path:
+    """A folder with a two-layer BERT (masked-LM weights, random) and the byte tokenizer."""
+    return tiny_model("bert")
