@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from luthier.data.samples.overlap import exact
-from recipes.spruce import exams
+from recipes.spruce import exams, notes
 
 PIECE = 1250  # characters of prose: about 370 tokens, so that a row fits the context of 512
 TALK = 1500  # characters of dialogue, which takes fewer tokens
@@ -148,13 +148,16 @@ def side(text: str) -> str:
     return {0: "validation", 1: "test"}.get(number, "train")
 
 
-def build(folder: Path, data: Path) -> dict:
+def build(folder: Path, data: Path, note_rows: int = 0) -> dict:
     """Write the corpus and `corpus.json`: per source, the documents and characters kept, and what was left out and why."""
     documents = list(read(data))
+    if note_rows:
+        words = notes.count(document.text for document in documents)
+        documents += [Document(chat(turns), "notes", tuple(turns)) for turns in notes.exchanges(words, note_rows)]
     reasons = left_out(documents, exams.load(data))
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: open(folder / f"{name}.jsonl", "w", encoding="utf-8") for name in ("train", "validation", "test")}
-    counts = {source: Counter() for source in SOURCES}
+    counts = {document.source: Counter() for document in documents}
     for document, reason in zip(documents, reasons, strict=True):
         tally = counts[document.source]
         if reason:
@@ -176,5 +179,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LUTHIER_TEST_DATA", DATA)))
+    parser.add_argument("--notes", type=int, default=0, help="conversations of the project's own writing to add (recipes/spruce/notes.py)")
     arguments = parser.parse_args()
-    print(json.dumps(build(arguments.folder, arguments.data), indent=2))
+    print(json.dumps(build(arguments.folder, arguments.data, arguments.notes), indent=2))
