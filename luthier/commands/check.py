@@ -97,7 +97,7 @@ def draw_example(screen: Screen, example: dict) -> None:
     """One rendered example. Without colour too: learned text stands in «», special tokens in ⟨⟩."""
     text = Text()
     for span in example["spans"]:
-        words, kind = visible(span[0]), span[1]
+        words, kind = visible(span[0]), span[1].split()[0]
         marks = {"learned": ("«", "»"), "special": ("⟨", "⟩")} if screen.draws_unicode else {"learned": ("{{", "}}"), "special": ("<", ">")}
         before, after = marks.get(kind, ("", ""))
         text.append(f"{before}{words}{after}", kind if kind in ("learned", "special") else "context")
