@@ -61,9 +61,9 @@ def test_worse_is_called_worse_and_says_do_not():
 def test_the_same_skill_is_not_called_better():
     wrong = sum(
         judged(labelled("tuned", 120, 0.7, 100 + seed), labelled("tfidf", 120, 0.7, 500 + seed), seed=seed)["winner"] == "tuned"
-        for seed in range(100)
+        for seed in range(80)
     )
-    assert wrong <= 6
+    assert wrong <= 5
 
 
 def test_shuffled_answers_are_not_better():

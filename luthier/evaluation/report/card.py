@@ -12,7 +12,7 @@ from luthier.evaluation.report.escape import fenced, markdown, visible
 from luthier.evaluation.report.folder import RunFiles, inner, items, number, word
 from luthier.evaluation.report.markdown import block_text, table_text
 from luthier.evaluation.report.opening import examples as example_section
-from luthier.evaluation.report.opening import model_name
+from luthier.evaluation.report.opening import model_name, sure
 from luthier.evaluation.wording import figure, metric_words
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -28,7 +28,7 @@ def card(run: RunFiles, document: Document) -> str:
     verdict = word(run.verdict.get("sentence"))
     body += ["## Does it help?", markdown(verdict) if verdict else "It was not compared with anything on unseen rows."]
     if lines := figures(run):
-        body.append(table_text(["contestant", metric_words(word(run.verdict.get("metric"))), "95 % interval", "seconds per answer"], lines, frozenset({1, 2, 3})))
+        body.append(table_text(["contestant", metric_words(word(run.verdict.get("metric"))), f"{sure(run)} interval", "seconds per answer"], lines, frozenset({1, 2, 3})))
     body += ["## Use it", quick_start(run), "## Training", losses(run)]
     shown = example_section(run)
     if shown and len(shown.blocks) > 1:

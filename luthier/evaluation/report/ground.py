@@ -140,13 +140,16 @@ def cost(run: RunFiles) -> Section | None:
 def amount_words(key: str, value: object) -> str:
     """A figure with the unit that its name tells."""
     amount = number(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if amount is None:
-        return "–" if value is None else short(word(value), 80)
+        listed = ", ".join(word(item) for item in value) if isinstance(value, list) else word(value)
+        return short(listed, 160) or "–"
     if key in UNITS:
         return UNITS[key].format(amount)
     if key.endswith("seconds"):
         return seconds(amount)
-    if key.endswith("bytes"):
+    if key.endswith("bytes") or (key.endswith(("_total", "_free")) and amount >= 1e6):
         return f"{amount / 1e9:.2f} GB" if amount >= 1e8 else f"{amount / 1e6:.1f} MB"
     return f"{amount:,.6g}"
 
@@ -175,7 +178,7 @@ def again(run: RunFiles) -> Section:
         blocks.append(Code(command, "It was made with"))
     blocks.append(Code(f"luthier train runs/{run.name}/config.resolved.yaml", "To make it again, bit for bit on the same machine"))
     reasons = inner(run.facts, "resolved")
-    lines = [[key, word(inner(reasons, key).get("value")), word(inner(reasons, key).get("reason"))] for key in reasons]
+    lines = [[key, amount_words(key, inner(reasons, key).get("value")), word(inner(reasons, key).get("reason"))] for key in reasons]
     if lines:
         blocks.append(Table(["setting", "value", "why"], lines, title="What auto became", folded=True))
     if run.recipe:

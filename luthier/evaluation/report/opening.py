@@ -23,7 +23,8 @@ def failure(run: RunFiles) -> Section | None:
     cause = word(error.get("message")) or next((word(e.get("message")) for e in reversed(run.events) if e.get("kind") == "error"), "")
     phase = word(run.facts.get("phase"))
     what = {"stopped": "This run was stopped", "running": "This run has not ended", "created": "This run has not begun"}.get(status, "This run failed")
-    blocks: list[Block] = [Prose(f"{what}{f' during the phase “{phase}”' if phase else ''}{f': {cause}' if cause else ''}.".replace("..", "."), "lead")]
+    when = f"; it is in the phase “{phase}”" if status == "running" else f" during the phase “{phase}”"
+    blocks: list[Block] = [Prose(f"{what}{when if phase else ''}{f': {cause}' if cause else ''}".rstrip(".") + ".", "lead")]
     place = ":".join(word(error.get(key)) for key in ("file", "line", "column") if error.get(key) is not None)
     if error.get("code") or place:
         blocks.append(Prose(f"Code {word(error.get('code'))}{f' at {place}' if place else ''}. luthier explain {word(error.get('code'))} says more."))
@@ -56,7 +57,7 @@ def verdict(run: RunFiles) -> Section | None:
     metric = word(values.get("metric"))
     lines = [line for line in items(values, "contestants") if isinstance(line, dict) and number(line.get("value")) is not None]
     if lines:
-        blocks.append(standing(lines, metric, number(values.get("n"))))
+        blocks.append(standing(lines, metric, number(values.get("n")), sure(run)))
     others = inner(values, "paired_test", "others")
     if bars := [bar for name, other in others.items() if (bar := bar_of(name, inner(other, "difference")))]:
         blocks.append(differences(bars, metric))
@@ -78,7 +79,7 @@ def tiles(run: RunFiles) -> list[tuple[str, str, str]]:
     found = []
     if number(difference.get("value")) is not None:
         ends = f"{figure(number(difference.get('low')), metric, signed=True)} to {figure(number(difference.get('high')), metric, signed=True)}"
-        found.append((f"against {word(values.get('against'))}", figure(number(difference["value"]), metric, signed=True), f"{metric_words(metric)}, 95 % interval {ends}"))
+        found.append((f"against {word(values.get('against'))}", figure(number(difference["value"]), metric, signed=True), f"{metric_words(metric)}, {sure(run)} interval {ends}"))
     if number(values.get("n")) is not None:
         found.append(("test rows", f"{int(values['n']):,}", "the same for every contestant"))
     if number(values.get("minimum_detectable")) is not None:
@@ -86,6 +87,11 @@ def tiles(run: RunFiles) -> list[tuple[str, str, str]]:
     if number(run.facts.get("seconds")) is not None:
         found.append(("whole run", seconds(number(run.facts["seconds"])), word(run.facts.get("method")) and f"{word(run.facts.get('method'))} on {model_name(run)}"))
     return found
+
+
+def sure(run: RunFiles) -> str:
+    """The confidence of the intervals, in words."""
+    return percent(number(run.results.get("confidence")) or 0.95)
 
 
 def model_name(run: RunFiles) -> str:
@@ -100,11 +106,11 @@ def bar_of(name: str, values: dict, ours: bool = False) -> Bar | None:
     return None if value is None else Bar(name, value, value if low is None else low, value if high is None else high, ours)
 
 
-def standing(lines: Sequence[dict], metric: str, count: float | None):
+def standing(lines: Sequence[dict], metric: str, count: float | None, confidence: str):
     """Everyone's figure, best first."""
     bars = [bar for line in lines if (bar := bar_of(word(line.get("name")), line, line.get("name") == "tuned"))]
     best, direction = bars[0], "lower is better" if metric in LOWER_IS_BETTER else "higher is better"
-    sentence = f"{best.name} is first with {figure(best.value, metric)} ({direction}); lines are 95 % intervals over the same {int(count or 0):,} rows."
+    sentence = f"{best.name} is first with {figure(best.value, metric)} ({direction}); lines are {confidence} intervals over the same {int(count or 0):,} rows."
     return intervals(f"{metric_words(metric)} of each contestant", sentence, bars, metric)
 
 
@@ -132,7 +138,7 @@ def price(run: RunFiles, lines: Sequence[dict], metric: str) -> Table:
             + [f"{number(tokens.get(side)) or 0:,.0f}" for side in ("input", "output")]
             + [word(more.get("note"))]
         )
-    head = ["contestant", metric_words(metric), "95 % interval", "per answer", "95th percentile", "tokens in", "tokens out", "how it was made"]
+    head = ["contestant", metric_words(metric), f"{sure(run)} interval", "per answer", "95th percentile", "tokens in", "tokens out", "how it was made"]
     return Table(head, cells, frozenset({1, 2, 3, 4, 5, 6}), "Figures and what an answer costs")
 
 
