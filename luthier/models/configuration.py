@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
-from luthier.errors import RecipeError, Refused
+from luthier.errors import CheckpointError, RecipeError, Refused
 from luthier.files import resolve
 from luthier.models.families import family_of
 
@@ -28,9 +28,17 @@ HARMLESS = {  # fields that say nothing about this network, left out without a w
 FORBIDDEN = ("auto_map", "trust_remote_code", "custom_pipelines")
 
 
-def read_object(folder: Path, name: str, *, limit: int = MAX_CONFIG_BYTES) -> dict:
-    """A JSON object from a model folder: inside the folder, within `limit` bytes, no duplicate keys, bounded depth; else Refused."""
-    path = resolve(folder, name)
+def path_inside(folder: Path, name: str, root: Path | None = None) -> Path:
+    """The file `name` of a folder, its links followed; a target outside `root` (by default the folder) is Refused."""
+    root = Path(folder if root is None else root).resolve()
+    return resolve(root, (Path(folder).resolve() / name).relative_to(root).as_posix() if name and Path(folder).resolve() != root else name)
+
+
+def read_object(folder: Path, name: str, *, root: Path | None = None, limit: int = MAX_CONFIG_BYTES) -> dict:
+    """A JSON object from a model folder: inside it (or `root`), within `limit` bytes, no duplicate keys, bounded depth; else Refused."""
+    path = path_inside(folder, name, root)
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {Path(folder) / name}", code="C114", file=str(Path(folder) / name), hint="a model is a folder with config.json and model.safetensors")
     if path.stat().st_size > limit:
         raise Refused(f"{path} has {path.stat().st_size:,} bytes; at most {limit:,} are read", code="S105", file=str(path))
     try:
@@ -59,9 +67,9 @@ def depth(value) -> int:
     return level
 
 
-def read_configuration(folder: Path) -> tuple[PreTrainedConfig, list[str]]:
+def read_configuration(folder: Path, root: Path | None = None) -> tuple[PreTrainedConfig, list[str]]:
     """The configuration in a model folder and notices about fields left out. Unknown model types are a RecipeError, hostile files Refused."""
-    raw = read_object(folder, "config.json")
+    raw = read_object(folder, "config.json", root=root)
     model_type = raw.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise RecipeError(

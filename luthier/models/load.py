@@ -57,7 +57,7 @@ class ModelFacts:
 def facts(name: str) -> ModelFacts:
     """Facts from the configuration and file headers; no weight is read."""
     place = locate(name)
-    config, _ = read_configuration(place.folder)
+    config, _ = read_configuration(place.folder, place.root)
     family = family_of(config.model_type)
     skeleton = build_skeleton(config, "causal" if family.kind == "decoder" else "sequence_class")
     has_weights = any(place.folder.glob("*.safetensors*"))
@@ -96,7 +96,7 @@ def load(
     """
     quiet_libraries()
     place = locate(name, revision=revision)
-    config, notices = read_configuration(place.folder)
+    config, notices = read_configuration(place.folder, place.root)
     family = family_of(config.model_type)
     prepare_configuration(config, head, labels, family)
     tokenizer, template, told = load_tokenizer(place.folder, place.root)

@@ -74,7 +74,7 @@ def from_hub(name: str, revision: str | None) -> Location:
     )
 
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=WANTED, ignore_patterns=NEVER))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=WANTED, ignore_patterns=NEVER)).resolve()
     except HFValidationError:
         raise RecipeError(f"{name!r} is no existing path, no shipped model ({', '.join(SHIPPED)}) and no valid hub id", code="R111", hint="check the spelling") from None
     except GatedRepoError:

@@ -52,7 +52,7 @@ def plan_memory(
     memory; errors are those of reading the configuration.
     """
     place = locate(name)
-    config, _ = read_configuration(place.folder)
+    config, _ = read_configuration(place.folder, place.root)
     family = family_of(config.model_type)
     low = torch.bfloat16 if precision == "bf16" else None
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -3,10 +3,9 @@ import contextlib
 import io
 from pathlib import Path
 
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from luthier.errors import Refused
-from luthier.files import resolve
 from luthier.models.configuration import FORBIDDEN, read_object
 
 MAX_TOKENIZER_BYTES = 256 << 20
@@ -19,18 +18,19 @@ def load_tokenizer(folder: Path, root: Path) -> tuple[object, str | None, list[s
     notices = []
     for name in CHECKED:
         if (folder / name).exists():
-            entries = read_object_of(folder, root, name)
+            entries = read_object(folder, name, root=root, limit=MAX_TOKENIZER_BYTES)
             named = [key for key in FORBIDDEN if key in entries]
             if named:
                 raise Refused(
                     f"{folder / name} names code of its own ({', '.join(named)}), which is never run", code="S103", file=str(folder / name),
                     hint="choose a model whose tokenizer is a tokenizer.json",
                 )
-    if (folder / "tokenizer.json").exists():
-        read_object_of(folder, root, "tokenizer.json")
+    stored = read_object(folder, "tokenizer.json", root=root, limit=MAX_TOKENIZER_BYTES) if (folder / "tokenizer.json").exists() else None
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            if stored is not None:
+                tokenizer = follow_the_file(tokenizer, folder, stored, notices)
     except Exception as error:  # a damaged tokenizer raises anything, also Rust panics as plain exceptions
         raise Refused(f"the tokenizer in {folder} cannot be read: {str(error)[:300]}", code="S105", file=str(folder), hint="download the model again") from error
     template = tokenizer.chat_template
@@ -43,7 +43,12 @@ def load_tokenizer(folder: Path, root: Path) -> tuple[object, str | None, list[s
     return tokenizer, template, notices
 
 
-def read_object_of(folder: Path, root: Path, name: str) -> dict:
-    """A JSON object of the folder, or of the cache entry that it links to."""
-    path = resolve(root, str((folder / name).relative_to(root)) if folder != root else name)
-    return read_object(path.parent, path.name, limit=MAX_TOKENIZER_BYTES)
+def follow_the_file(tokenizer, folder: Path, stored: dict, notices: list[str]):
+    """Tokenizer classes of some architectures add tokens that no file names, whose ids the network does not have; then the file alone decides."""
+    held = [entry["id"] for entry in stored.get("added_tokens", []) if isinstance(entry, dict) and isinstance(entry.get("id"), int)]
+    vocabulary = stored.get("model", {}).get("vocab", {})
+    size = max([len(vocabulary) - 1, *held, *(vocabulary.values() if isinstance(vocabulary, dict) else ())], default=-1) + 1
+    if size >= len(tokenizer):
+        return tokenizer
+    notices.append(f"the tokenizer is read from tokenizer.json alone: its class adds {len(tokenizer) - size} tokens that the file does not have")
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)

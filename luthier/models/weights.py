@@ -12,8 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from luthier.errors import CheckpointError, NonFinite, Refused
-from luthier.files import resolve
-from luthier.models.configuration import read_object, unique
+from luthier.models.configuration import path_inside, read_object, unique
 
 MAX_HEADER_BYTES = 25 << 20
 MAX_INDEX_BYTES = 64 << 20
@@ -47,15 +46,13 @@ class Stored:
 
 def weight_files(folder: Path, *, root: Path | None = None) -> list[Path]:
     """The safetensors files of a model folder; a folder that has only pickles, or an index that leads outside, is Refused."""
-    root = root or folder
     if (folder / SINGLE).exists():
-        return [inside(root, folder, SINGLE)]
+        return [shard(folder, SINGLE, root)]
     if (folder / INDEX).exists():
-        shards = read_object(folder, INDEX, limit=MAX_INDEX_BYTES) if root == folder else read_linked(root, folder)
-        names = shards.get("weight_map")
+        names = read_object(folder, INDEX, root=root, limit=MAX_INDEX_BYTES).get("weight_map")
         if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
             raise Refused(f"{folder / INDEX} does not map tensors to files", code="S105", file=str(folder / INDEX))
-        return [inside(root, folder, name) for name in sorted(set(names.values()))]
+        return [shard(folder, name, root) for name in sorted(set(names.values()))]
     pickled = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickled:
         raise Refused(
@@ -65,16 +62,11 @@ def weight_files(folder: Path, *, root: Path | None = None) -> list[Path]:
     raise CheckpointError(f"{folder} holds no {SINGLE}", code="C110", file=str(folder), hint="name the folder that holds config.json and model.safetensors")
 
 
-def read_linked(root: Path, folder: Path) -> dict:
-    """The shard index of a cached hub model, whose files are links within the cache."""
-    return read_object(inside(root, folder, INDEX).parent, inside(root, folder, INDEX).name, limit=MAX_INDEX_BYTES)
-
-
-def inside(root: Path, folder: Path, name: str) -> Path:
-    """The file `name` of a model folder: plain names only, ending in .safetensors or .json, whose target lies inside `root`."""
-    if "/" in name or "\\" in name or "\0" in name or name in ("", ".", "..") or not name.endswith((".safetensors", ".json")):
+def shard(folder: Path, name: str, root: Path | None) -> Path:
+    """A weight file by the name that an index gives it: one plain name that ends in .safetensors, whose target lies inside `root`."""
+    if "/" in name or "\\" in name or "\0" in name or not name.endswith(".safetensors"):
         raise Refused(f"the index names the file {name[:80]!r}, which is not a safetensors file of its folder", code="S104")
-    path = resolve(root, str((folder / name).relative_to(root)) if folder != root else name)
+    path = path_inside(folder, name, root)
     if not path.is_file():
         raise CheckpointError(f"{folder / name} is missing", code="C111", file=str(folder / name), hint="download the model again")
     return path
