@@ -82,7 +82,7 @@ def build(
 ) -> DataSet:
     """Build the data set that `settings` describe in `folder`, or reuse it where sources, settings and code are those it was built from.
 
-    `task` and `record` are what the recipe needs (None: guessed); `identity` gives the normalised input that keeps equal rows on one side.
+    `task` and `record` are what the recipe needs (None: guessed); `identity` gives the input whose normalised form keeps equal rows on one side.
     With `strict`, errors in the data raise DataError with all findings; without, the DataSet has `ok` False. Either way the folder stands, with
     rejected.jsonl. What cannot be read at all (no such file, unknown columns) always raises.
     """

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 SHOWN = 20
+LISTED = 5
 LONGEST_RAW = 1 << 16
 
 CODES = {
@@ -52,6 +53,7 @@ CODES = {
     "D401": "rows that stand in two splits",
     "D402": "no validation rows",
     "D403": "split far from the shares asked for",
+    "D501": "what looks private",
 }
 """Every code of this part, with the words that the ledger and the lists use."""
 
@@ -110,16 +112,27 @@ class Tally:
         return sum(count for (_, level), count in self.counts.items() if level == "error")
 
     def findings(self) -> list[Finding]:
-        """The kept findings by code; where more were counted than kept, one more that says how many."""
+        """Errors one by one, the first 20 of each code, and one more that says how many there are; warnings about rows as one finding per code."""
         result = []
-        for key in sorted(self.kept):
-            kept = self.kept[key]
+        for code, level in sorted(self.kept):
+            kept, count = self.kept[code, level], self.counts[code, level]
+            rows = [finding.row for finding in kept]
+            if level == "warning" and count > 1 and kept[0].column is None:
+                result.append(_joined(kept, rows, count))
+                continue
             result += kept
-            if (count := self.counts[key]) > len(kept):
-                code, level = key
-                rows = [finding.row for finding in kept]
+            if count > len(kept):
                 result.append(Finding(code, level, f"{CODES[code]}: {count:,} in all, the first {len(kept)} are shown", rows=rows, count=count))
         return result
+
+
+def _joined(kept: list[Finding], rows: list[int], count: int) -> Finding:
+    """One finding for rows that the same is wrong with."""
+    first = kept[0]
+    lines = [f"{finding.line:,}" for finding in kept if finding.line][:LISTED]
+    where = f" (lines {', '.join(lines)}{' ...' if count > len(lines) else ''})" if lines else ""
+    message = f"{CODES[first.code]}: {count:,} rows{where}; the first: {first.message}"
+    return Finding(first.code, first.level, message, first.file, first.line, None, first.byte_offset, first.field, rows, count, first.hint)
 
 
 LEVELS = ("error", "warning", "info")

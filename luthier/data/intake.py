@@ -16,7 +16,7 @@ from luthier.data.records import Conversation, Labelled, Record
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
 from luthier.data.spellings import SAMPLE, Mapping, convert, guess, mapping_from
-from luthier.data.split import SPLITS, hash_of
+from luthier.data.split import SPLITS, hash_of, normalise
 from luthier.data.table import Rows
 from luthier.runs.events import Event, Say
 
@@ -165,27 +165,13 @@ class Intake:
         self.lines.write(line)
         self.ledgers[split].rows_in += 1
         self.sides.append(SPLITS.index(split))
-        kept = self.rows.columns
-        kept["identity"].append(hash_of(self.identity(record)))
-        kept["content"].append(int.from_bytes(hashlib.blake2b(body.encode(), digest_size=8).digest(), "little"))
-        kept["group"].append(hash_of("group " + record.group) or 1 if record.group is not None else 0)
-        kept["id"].append(_id_of(row.values))
-        kept["label"].append(label)
-        if type(record) is Conversation:
-            characters = answer = 0
-            for message in record.messages:
-                characters += len(message.content)
-                if message.role == "assistant" and message.weight:
-                    answer += len(message.content)
-        else:
-            characters = len(record.text)
-            answer = len(record.label) if label >= 0 else characters
-        kept["characters"].append(characters)
-        kept["answer"].append(answer)
-        kept["size"].append(len(line))
-        kept["number"].append(row.number)
-        kept["line"].append(row.line or 0)
-        kept["file"].append(self.files.setdefault(row.file, len(self.files)))
+        characters, answer = _lengths(record)
+        self.rows.add(
+            hash_of(normalise(self.identity(record))),
+            int.from_bytes(hashlib.blake2b(body.encode(), digest_size=8).digest(), "little"),
+            hash_of("group " + record.group) or 1 if record.group is not None else 0,
+            _id_of(row.values), label, characters, answer, len(line), row.number, row.line or 0, self.files.setdefault(row.file, len(self.files)),
+        )
 
     def _label_not_allowed(self, label: str, row: Row, mapping: Mapping) -> Finding:
         near = difflib.get_close_matches(label, self.allowed, n=1, cutoff=0.5)
@@ -210,6 +196,18 @@ class Intake:
             return
         self.stopped |= finding.fatal
         self.notes.append(finding)
+
+
+def _lengths(record: Record) -> tuple[int, int]:
+    """Characters of a record, and of what it teaches."""
+    if type(record) is not Conversation:
+        return len(record.text), len(record.label if type(record) is Labelled else record.text)
+    characters = answer = 0
+    for message in record.messages:
+        characters += len(message.content)
+        if message.role == "assistant" and message.weight:
+            answer += len(message.content)
+    return characters, answer
 
 
 def _in_file(field: str | None, mapping: Mapping) -> str | None:

@@ -27,10 +27,10 @@ def normalise(text: str) -> str:
 
 
 def identity_of(record: Record) -> str:
-    """The normalised input of a record: its text, or of a conversation all that the assistant did not say."""
+    """The input of a record: its text, or of a conversation all that the assistant did not say. It is normalised before it is hashed."""
     if type(record) is Conversation:
-        return normalise("\x1f ".join(f"{message.role} {message.content}" for message in record.messages if message.role != "assistant"))
-    return normalise(record.text)
+        return "\x1f ".join(f"{message.role} {message.content}" for message in record.messages if message.role != "assistant")
+    return record.text
 
 
 def hash_of(text: str) -> int:

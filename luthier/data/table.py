@@ -1,5 +1,5 @@
 """What is remembered of every row while the rows themselves stay on disk: a few numbers each, about 50 bytes."""
-from array import array
+import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,17 +8,23 @@ from luthier.data.findings import SHOWN
 from luthier.data.split import SPLITS
 
 COLUMNS = {"identity": "Q", "content": "Q", "group": "Q", "id": "Q", "label": "i", "characters": "I", "answer": "I", "size": "I", "number": "I", "line": "I", "file": "I"}
+ENTRY = struct.Struct("=" + "".join(COLUMNS.values()))
+KINDS = np.dtype([(name, {"Q": "u8", "I": "u4", "i": "i4"}[code]) for name, code in COLUMNS.items()])
 
 
 class Rows:
-    """The table while it grows."""
+    """The table while it grows: one packed entry per row, in the order of COLUMNS."""
 
     def __init__(self):
-        self.columns = {name: array(code) for name, code in COLUMNS.items()}
+        self.entries = bytearray()
+
+    def add(self, *values: int) -> None:
+        self.entries += ENTRY.pack(*values)
 
     def freeze(self) -> dict[str, np.ndarray]:
         """The columns as arrays over the same memory."""
-        return {name: np.frombuffer(column, dtype=column.typecode) if len(column) else np.zeros(0, dtype=column.typecode) for name, column in self.columns.items()}
+        table = np.frombuffer(self.entries, dtype=KINDS)
+        return {name: table[name] for name in COLUMNS}
 
 
 @dataclass

@@ -62,6 +62,27 @@ def test_row_checks(findings, code, level, row):
     assert (finding["level"], finding["line"], finding["rows"]) == (level, 151, [151]) and finding["field"].startswith("messages") and finding["hint"]
 
 
+def test_warnings_about_rows_are_one_finding_per_code(findings):
+    row = talk(("user", "q"), ("assistant", "a"), ("user", "r"))
+    [finding] = findings(CHAT[:150] + [row] * 30)["D125"]
+    assert finding["count"] == 30 and finding["rows"] == list(range(151, 171)) and "30 rows (lines 151, 152, 153, 154, 155 ...)" in finding["message"]
+
+
+@pytest.mark.parametrize(
+    "text, kind",
+    [
+        ("write to ann.b@example.org please", "e-mail"), ("call +49 30 1234567 now", "telephone"), ("(030) 123-4567 89", "telephone"), ("My phone is 555-0740.", "telephone"), ("card 4111 1111 1111 1111", "card"),
+        ("key sk-abcdefghijklmnopqrstuvwx", "key"), ("-----BEGIN RSA PRIVATE KEY-----", "key"),
+        ("at 5 @ noon, order 20240115 on 2024-01-15 10:30", ""), ("order 1234567890123", ""), ("pages 100-120 and 3.14159265358", ""),
+    ],
+)
+def test_private(findings, text, kind):
+    found = findings(CHAT[:20] + [talk(("user", text), ("assistant", "a"))]).get("D501")
+    assert bool(found) == bool(kind)
+    if kind:
+        assert kind in found[0]["message"] and text not in json.dumps(found) and found[0]["field"] == "messages[0].content"
+
+
 def test_tool_turns_in_order_are_fine(findings):
     good = {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}, CALL, {"role": "tool", "content": ""}, {"role": "assistant", "content": "a"}]}
     assert findings(CHAT + [good]) == {}

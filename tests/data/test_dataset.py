@@ -108,6 +108,16 @@ def by_first_word(record):
     return record.text.split()[0]
 
 
+def as_it_is(record):
+    return record.text
+
+
+def test_the_callers_identity_is_normalised(file, make):
+    """A test row is the same input in capitals, whoever names the input."""
+    data = make(file("a.csv", labelled(600) + "ticket  NUMBER 9001,login\n"), test=file("t.csv", labelled(50, start=9000)), identity=as_it_is)
+    assert data.ledger["train"].left_out == {"also in a later split": 1}
+
+
 def test_adding_rows_moves_no_row(file, make):
     before = make(file("a.csv", labelled(700)), folder="before")
     after = make(file("b.csv", labelled(1500)), folder="after")

@@ -279,8 +279,8 @@ def test_stdin_is_told_by_its_content(content):
     assert rows == ["one", "two"]
 
 
-def test_stdin_in_a_process():
-    code = "from luthier.data.sources import read; import json, sys; sys.stdout.write(json.dumps([row.values for row in read('-')]))"
+def test_stdin_in_a_process_can_be_read_again():
+    code = "from luthier.data.sources import read; import json, sys; list(read('-')); sys.stdout.write(json.dumps([row.values for row in read('-')]))"
     done = subprocess.run([sys.executable, "-c", code], input=LINES.encode(), capture_output=True, check=True)
     assert json.loads(done.stdout) == TWO
 

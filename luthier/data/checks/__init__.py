@@ -15,6 +15,7 @@ from luthier.data.checks import (
     label_spelling,
     no_validation,
     one_sided_labels,
+    private,
     rare_labels,
     roles,
     shares,
@@ -27,6 +28,7 @@ from luthier.data.table import Table
 ROW_CHECKS: dict[str, Callable[[Record], Finding | None]] = {
     "empty": empty.check,
     "roles": roles.check,
+    "private": private.check,
 }
 SET_CHECKS: dict[str, Callable[[Table], Iterator[Finding]]] = {
     "few rows": few_rows.check,

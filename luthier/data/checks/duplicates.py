@@ -4,16 +4,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from luthier.data.findings import Finding
-from luthier.data.split import SPLITS
+from luthier.data.split import LEFT_OUT, SPLITS
 from luthier.data.table import Table
 
 
 def check(table: Table) -> Iterator[Finding]:
     """A warning with the rows that repeat an earlier one; all copies stand on one side of the split."""
-    if not len(repeats := repeated(table.content)):
+    kept = np.flatnonzero(table.side < LEFT_OUT)
+    repeats = kept[repeated(table.content[kept])]
+    if not len(repeats):
         return
     sides = [f"{count:,} in {split}" for at, split in enumerate(SPLITS) if (count := int((table.side[repeats] == at).sum()))]
-    message = f"{len(repeats):,} row{'s' * (len(repeats) != 1)} ({len(repeats) / len(table):.1%}) repeat an earlier row word for word: {', '.join(sides) or 'left out'}"
+    message = f"{len(repeats):,} row{'s' * (len(repeats) != 1)} ({len(repeats) / len(kept):.1%}) repeat an earlier row word for word: {', '.join(sides)}"
     yield Finding("D201", "warning", message, **table.place(repeats), hint="each copy counts again, in learning and in the score; leave copies out unless they are meant")
 
 

@@ -2,7 +2,6 @@
 
 `locate` says what a name means; the `Source`s it gives yield rows, and findings where a row cannot be read.
 """
-import atexit
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -125,9 +124,7 @@ def locate(name: str) -> dict[str, Source]:
     Raises DataError: D130 nothing of that name, D131 a format that is not read, D132 the hub.
     """
     if name == "-":
-        path = stdin.spool()
-        atexit.register(path.unlink, missing_ok=True)
-        return {"train": Source("stdin", (path,))}
+        return {"train": Source("stdin", (stdin.spooled(),))}
     if not name:
         raise DataError("no data is named", code="D130", hint="set data.train to a file, a folder, a hub id or `-` for stdin")
     path = Path(name)

@@ -1,8 +1,11 @@
 """Data sets of the Hugging Face hub, through `datasets`: no code of theirs is run, the user's HF_TOKEN and cache are used."""
 import os
 import re
+import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from luthier.data.findings import Finding
 from luthier.data.sources.parquet import with_class_names
@@ -56,6 +59,9 @@ def load(name: str) -> dict[str, HubSplit]:
     Raises DataError D132 with a sentence for a name that does not exist, one that needs a token, a missing configuration, and no network.
     """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    reached = _offline_asked() or reachable()
+    if not reached and "huggingface_hub" not in sys.modules:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the library is loaded: the cache answers at once, instead of retries for half a minute
     import datasets
 
     parts = parse_name(name) or HubName(name)
@@ -63,7 +69,7 @@ def load(name: str) -> dict[str, HubSplit]:
     try:
         found = datasets.load_dataset(parts.id, name=parts.config, revision=parts.revision, token=os.environ.get("HF_TOKEN") or None)
     except Exception as error:
-        raise told(name, error) from error
+        raise told(name, error, reached=reached) from error
     splits: dict[str, HubSplit] = {}
     for split, rows in found.items():
         if (usual := SPLITS.get(str(split).lower())) and usual not in splits:
@@ -76,7 +82,23 @@ def load(name: str) -> dict[str, HubSplit]:
     return splits
 
 
-def told(name: str, error: Exception) -> DataError:
+def _offline_asked() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def reachable(seconds: float = 5.0) -> bool:
+    """Whether the hub's address answers; taken for granted where a proxy stands between."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    address = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    try:
+        socket.create_connection((address.hostname or "", address.port or (80 if address.scheme == "http" else 443)), seconds).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def told(name: str, error: Exception, *, reached: bool = True) -> DataError:
     """The sentence for what went wrong between this machine and the hub; every cause in the chain of errors is looked at."""
     chain, kinds, texts = error, set(), []
     while chain is not None and len(texts) < 10:
@@ -89,9 +111,9 @@ def told(name: str, error: Exception) -> DataError:
         return _error(name, f"{name} is gated, and {token}", f"accept its terms on https://huggingface.co/datasets/{name.split(':')[0].split('@')[0]} and set HF_TOKEN")
     if any("trust_remote_code" in text or "scripts are no longer supported" in text for text in texts):
         return _error(name, f"{name} is a loading script, and no code of a data set is run", "use its Parquet files: name@refs/convert/parquet")
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    unreachable = kinds & UNREACHABLE
-    if "OfflineModeIsEnabled" in kinds or offline and unreachable:
+    offline = "OfflineModeIsEnabled" in kinds or _offline_asked()
+    unreachable = kinds & UNREACHABLE or not reached
+    if offline and reached and (unreachable or "OfflineModeIsEnabled" in kinds):
         return _error(name, f"{name} is not on this machine, and offline mode is on", "unset HF_HUB_OFFLINE; if a file or folder was meant, there is none of that name here")
     if "RevisionNotFoundError" in kinds:
         return _error(name, f"{name} has no such revision", "leave out @revision, or look at its branches and tags")

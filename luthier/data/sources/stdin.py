@@ -1,4 +1,6 @@
 """Standard input: kept in a temporary file first, so that it can be hashed, looked at and read like any other."""
+import atexit
+import functools
 import shutil
 import sys
 import tempfile
@@ -13,3 +15,11 @@ def spool(stream: BinaryIO | None = None) -> Path:
     with tempfile.NamedTemporaryFile(prefix="luthier-stdin-", delete=False) as file:
         shutil.copyfileobj(stream or sys.stdin.buffer, file, BLOCK)
     return Path(file.name)
+
+
+@functools.cache
+def spooled() -> Path:
+    """The temporary file of this process's standard input, which can be read only once; removed when the process ends."""
+    path = spool()
+    atexit.register(path.unlink, missing_ok=True)
+    return path
