@@ -133,7 +133,7 @@ def test_wrong_names_and_missing_needs_are_told():
         contestants.make("majority", train=[Text("a book")])
 
 
-@pytest.mark.skipif(not os.environ.get("LUTHIER_SLOW"), reason="takes half a minute; set LUTHIER_SLOW=1")
+@pytest.mark.nightly
 def test_tfidf_on_banking77():
     root = Path(os.environ.get("LUTHIER_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
     folder = root / "classification" / "PolyAI-LDN__task-specific-datasets" / "banking_data"
