@@ -22,7 +22,7 @@ from luthier.models.load import load
 
 SPRUCE = Path("luthier/models/spruce")
 OTHERS = ("TinyStories-656K", "stories260K", "babyllama-tok105")
-PER_SOURCE = 60  # held-out documents a source, the first of validation and test together
+PER_SOURCE = 40  # held-out documents a source, the first of validation and test together
 MARK = "<!-- {name}: written by recipes/spruce/card.py -->"
 
 
