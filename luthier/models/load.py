@@ -59,13 +59,14 @@ def facts(name: str) -> ModelFacts:
     place = locate(name)
     config, _ = read_configuration(place.folder, place.root)
     family = family_of(config.model_type)
+    files = weight_files(place.folder, root=place.root) if any(place.folder.glob("*.safetensors*")) else []
+    if files:
+        check_layers(config, read_headers(files))
     skeleton = build_skeleton(config, "causal" if family.kind == "decoder" else "sequence_class")
-    has_weights = any(place.folder.glob("*.safetensors*"))
-    stored = sum(path.stat().st_size for path in weight_files(place.folder, root=place.root)) if has_weights else 0
     return ModelFacts(
         name=name, kind=family.kind, architecture=config.model_type, parameters=sum(p.numel() for p in skeleton.parameters()),
         vocabulary=config.vocab_size, width=config.hidden_size, layers=config.num_hidden_layers, context=family.context(config),
-        stored_bytes=stored, template=has_template(place), sentence=place.sentence, revision=place.revision,
+        stored_bytes=sum(path.stat().st_size for path in files), template=has_template(place), sentence=place.sentence, revision=place.revision,
     )
 
 
@@ -77,11 +78,13 @@ def has_template(place: Location) -> bool:
 
 def build_skeleton(config: PreTrainedConfig, head: str) -> nn.Module:
     """The network on the meta device: shapes without memory."""
+    if type(config) not in AUTO[head]._model_mapping:
+        raise RecipeError(f"a {config.model_type} model has no {head} head", code="R122", hint="choose another model or task")
     try:
         with torch.device("meta"):
             return AUTO[head].from_config(config)
-    except ValueError as error:
-        raise RecipeError(f"a {config.model_type} model has no {head} head: {str(error)[:120]}", code="R122", hint="choose another model or task") from None
+    except Exception as error:  # hostile values surface anywhere inside a constructor
+        raise Refused(f"config.json does not describe a {config.model_type} network: {type(error).__name__}: {str(error)[:120]}", code="S106", hint="download the model again") from error
 
 
 def load(
@@ -99,7 +102,7 @@ def load(
     config, notices = read_configuration(place.folder, place.root)
     family = family_of(config.model_type)
     prepare_configuration(config, head, labels, family)
-    tokenizer, template, told = load_tokenizer(place.folder, place.root)
+    tokenizer, template, told = load_tokenizer(place.folder, place.root, config)
     notices += told
     if scratch_seed is not None:
         network, fingerprint = fresh_network(config, head, scratch_seed, dtype), digest(config.to_json_string(), f"scratch {scratch_seed}")
@@ -149,6 +152,7 @@ def fresh_network(config: PreTrainedConfig, head: str, seed: int, dtype: torch.d
 def network_from(files: list, config: PreTrainedConfig, head: str, dtype: torch.dtype, seed: int) -> tuple[nn.Module, tuple[str, ...], list[str]]:
     """The network with the weights of checked files, the names of its fresh parameters and notices; missing weights are an error, surplus ones a notice."""
     stored = read_headers(files)
+    check_layers(config, stored)
     skeleton = build_skeleton(config, head)
     check_size(skeleton, stored, config)
     tensors = read_tensors(files, dtype=dtype)
@@ -185,11 +189,14 @@ def check_size(skeleton: nn.Module, stored: dict[str, Stored], config: PreTraine
     """Before memory is taken: the network must not be larger than what the files hold explains."""
     needed = sum(parameter.numel() for parameter in skeleton.parameters())
     held = sum(tensor.numel for tensor in stored.values())
-    if needed > 1.5 * held + 4_000_000 or len(stored) < config.num_hidden_layers:
-        raise Refused(
-            f"config.json describes {needed:,} parameters in {config.num_hidden_layers} layers, the weight files hold {held:,} in {len(stored)} tensors",
-            code="S107", hint="download the model again",
-        )
+    if needed > 1.5 * held + 4_000_000:
+        raise Refused(f"config.json describes {needed:,} parameters, the weight files hold {held:,}", code="S107", hint="download the model again")
+
+
+def check_layers(config: PreTrainedConfig, stored: dict[str, Stored]) -> None:
+    """Before anything is built, even without memory: every layer has tensors of its own."""
+    if len(stored) < config.num_hidden_layers:
+        raise Refused(f"config.json describes {config.num_hidden_layers} layers, the weight files hold {len(stored)} tensors", code="S107", hint="download the model again")
 
 
 def tie_by_what_is_stored(skeleton: nn.Module, config: PreTrainedConfig, tensors: dict[str, Tensor]) -> list[str]:

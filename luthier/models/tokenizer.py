@@ -3,7 +3,7 @@ import contextlib
 import io
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from luthier.errors import Refused
 from luthier.models.configuration import FORBIDDEN, read_object
@@ -13,8 +13,8 @@ TEMPLATE_BYTES = 1 << 20
 CHECKED = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
-def load_tokenizer(folder: Path, root: Path) -> tuple[object, str | None, list[str]]:
-    """The tokenizer, its chat template and notices. Files that name code, are damaged or absurdly large are Refused."""
+def load_tokenizer(folder: Path, root: Path, config: PreTrainedConfig) -> tuple[object, str | None, list[str]]:
+    """The tokenizer, its chat template and notices. `config` is the checked configuration: the folder's own is not read again. Files that name code, are damaged or absurdly large are Refused."""
     notices = []
     for name in CHECKED:
         if (folder / name).exists():
@@ -28,7 +28,7 @@ def load_tokenizer(folder: Path, root: Path) -> tuple[object, str | None, list[s
     stored = read_object(folder, "tokenizer.json", root=root, limit=MAX_TOKENIZER_BYTES) if (folder / "tokenizer.json").exists() else None
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False)
             if stored is not None:
                 tokenizer = follow_the_file(tokenizer, folder, stored, notices)
     except Exception as error:  # a damaged tokenizer raises anything, also Rust panics as plain exceptions
