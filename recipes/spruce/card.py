@@ -1,6 +1,6 @@
 """Fills the figures of spruce's card: what it read, how it learned, and its held-out bits per character beside other small models.
 
-    python -m recipes.spruce.card CORPUS [--work WORK] [--data DATA]      rewrites luthier/models/spruce/README.md between its markers
+    python -m recipes.spruce.card CORPUS [--work FIRST SECOND] [--data DATA]     rewrites luthier/models/spruce/README.md between its markers
 
 Bits per character = nats of all tokens / ln 2 / characters, lower is better; it compares models whose tokens differ. Spruce reads dialogues in
 its chat format and pays for the control tokens too; the others read the bare turns, a line each.
@@ -114,21 +114,24 @@ def reading(corpus: Path) -> str:
     return table(["source", "documents", "tokens", "characters", "held out", "left out"], rows) + total
 
 
-def learning(work: Path) -> str:
-    """How the pretraining went, from its log."""
-    rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
-    last, looks = rows[-1], [row for row in rows if "validation_loss" in row]
-    curve = ", ".join(f"{row['validation_loss']:.3f} (step {row['step']})" for row in looks[:: max(1, len(looks) // 6)])
-    return (
-        f"{last['step']:,} optimizer steps over {last['tokens']:,.0f} tokens, on CPU. Validation loss in nats a token: {curve}; "
-        f"at the end {looks[-1]['validation_loss']:.3f} after step {looks[-1]['step']}, training loss {last['loss']:.3f}."
-    )
+def learning(works: list[Path]) -> str:
+    """How each stage of the pretraining went, from its log."""
+    told = []
+    for number, work in enumerate(works, 1):
+        rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
+        last, looks = rows[-1], [row for row in rows if "validation_loss" in row]
+        curve = ", ".join(f"{row['validation_loss']:.3f} (step {row['step']})" for row in looks[:: max(1, len(looks) // 6)])
+        told.append(
+            f"Stage {number}: {last['step']:,} optimizer steps over {last['tokens']:,.0f} tokens, on CPU. Validation loss in nats a token: "
+            f"{curve}; at the end {looks[-1]['validation_loss']:.3f} after step {looks[-1]['step']}, training loss {last['loss']:.3f}."
+        )
+    return "\n\n".join(told)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--work", type=Path, help="the folder of recipes.spruce.pretrain")
+    parser.add_argument("--work", type=Path, nargs="*", help="the folders of recipes.spruce.pretrain, in order")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LUTHIER_TEST_DATA", "../shared/data")))
     arguments = parser.parse_args()
     path = SPRUCE / "README.md"

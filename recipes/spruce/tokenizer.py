@@ -29,10 +29,16 @@ CONFIG = {
 
 
 def texts(corpus: Path) -> Iterator[str]:
-    """The training rows' text with control tokens as line breaks, so that no merge is learned across or inside them."""
+    """The training rows' text with control tokens as line breaks, so that no merge is learned across or inside them.
+
+    Notes are passed over: their random words are there to be carried over, not to shape the vocabulary.
+    """
     with open(corpus / "train.jsonl", encoding="utf-8") as file:
         for line in file:
-            text = json.loads(line)["text"]
+            row = json.loads(line)
+            if row["source"] == "notes":
+                continue
+            text = row["text"]
             for token in CONTROL:
                 text = text.replace(token, "\n")
             yield text

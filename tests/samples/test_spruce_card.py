@@ -54,7 +54,8 @@ def test_a_dialogue_is_bared_of_its_control_tokens():
 def test_the_log_is_told_in_a_sentence(tmp_path):
     rows = [{"step": 10, "loss": 7.0, "tokens": 100.0}, {"step": 100, "loss": 5.0, "tokens": 1000.0, "validation_loss": 5.1}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "100 optimizer steps over 1,000 tokens" in card.learning(tmp_path) and "5.100 after step 100" in card.learning(tmp_path)
+    told = card.learning([tmp_path, tmp_path])
+    assert "Stage 1: 100 optimizer steps over 1,000 tokens" in told and "Stage 2: 100" in told and "5.100 after step 100" in told
 
 
 def test_the_recipe_is_read(monkeypatch):
