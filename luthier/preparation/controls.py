@@ -131,6 +131,7 @@ class Guard:
         self._all, self._assistant = self._pattern(everywhere), self._pattern(text for text in everywhere if text not in controls.spoken)
         self._tokens = re.compile("|".join(re.escape(text) for text in everywhere if text in controls.tokens) or r"(?!)")
         self._heads, self._tails, self._reach = _edges(controls.tokens)
+        self._firsts, self._lasts = frozenset(text[0] for text in self._heads), frozenset(text[-1] for text in self._tails)
 
     @staticmethod
     def _pattern(strings: Iterable[str]) -> re.Pattern:
@@ -148,14 +149,12 @@ class Guard:
 
     def _edged(self, text: str, hidden: Callable[[str], str]) -> str:
         """Half a control at the end or the start of a content is hidden too: a template may put two contents side by side."""
-        for length in range(min(self._reach, len(text)), 1, -1):
-            if text[-length:] in self._heads:
-                text = text[:-length] + hidden(text[-length:])
-                break
-        for length in range(min(self._reach, len(text)), 1, -1):
-            if text[:length] in self._tails:
-                text = hidden(text[:length]) + text[length:]
-                break
+        if not self._firsts.isdisjoint(text[-self._reach:]):
+            length = next((length for length in range(min(self._reach, len(text)), 1, -1) if text[-length:] in self._heads), 0)
+            text = text[:len(text) - length] + hidden(text[len(text) - length:]) if length else text
+        if not self._lasts.isdisjoint(text[:self._reach]):
+            length = next((length for length in range(min(self._reach, len(text)), 1, -1) if text[:length] in self._tails), 0)
+            text = hidden(text[:length]) + text[length:] if length else text
         return text
 
     def hide_all(self, value, cover: Cover, *, assistant: bool = False):

@@ -95,7 +95,11 @@ class ChatTemplate:
         with self._lock:
             if self._process is None:
                 self._start()
-            replies = self._exchange(lines)
+            try:
+                replies = self._exchange(lines)
+            except BaseException:  # replies still on their way would answer the next question
+                self._stop()
+                raise
         return [self._rendering(reply) for reply in replies]
 
     def close(self) -> None:

@@ -1,9 +1,11 @@
 """Templates are code from strangers: 48 ways out of the sandbox end in nothing, bombs end in a second, ordinary work goes on."""
 import json
+import re
 import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from chat_styles import STYLES
@@ -142,7 +144,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_stopped(name):
-    """F-2: in at most one second of CPU time and 256 MB; the worker dies or gives up, this process does not grow."""
+    """F-2: in at most one second of CPU time; the worker dies or gives up, this process does not grow."""
     source, code = BOMBS[name]
     before, children = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN)
     with pytest.raises(Refused) as refused:
@@ -150,8 +152,17 @@ def test_bombs_are_stopped(name):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert refused.value.code in (code, "S111", "S112")
     assert after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime < 1.0 + 1.0  # the render, and the start of a Python
-    assert after.ru_maxrss < 256 * 1024 or after.ru_maxrss == children.ru_maxrss
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limits of a process are read from /proc")
+def test_the_kernel_holds_the_worker_to_its_memory():
+    """256 MB of address space, asked of the kernel itself; the bombs above end by it."""
+    template = ChatTemplate("{{ messages[0].content }}", {})
+    template.render([Request(ASK)])
+    limits = Path(f"/proc/{template._process.pid}/limits").read_text()
+    assert re.search(r"Max address space +268435456 +268435456", limits) and re.search(r"Max open files +0 +0", limits) and re.search(r"Max file size +0 +0", limits)
+    template.close()
 
 
 def test_after_a_bomb_the_next_conversation_renders():
@@ -221,3 +232,15 @@ def test_what_is_shared_is_found_to_the_character():
     spec.loader.exec_module(worker)
     assert worker.shared("abcdef", "abc") == 3 and worker.shared("abc", "abcdef") == 3
     assert worker.shared("abXdef", "abcdef") == 2 and worker.shared("", "a") == 0 and worker.shared("x", "a") == 0
+
+
+def test_an_interrupted_exchange_leaves_no_stale_replies(monkeypatch):
+    """Ctrl-C while replies are on their way: the next question gets its own answer."""
+    template = ChatTemplate("{{ messages[0].content }}", {})
+    template.render([Request(ASK)])
+    with monkeypatch.context() as patch:
+        patch.setattr("luthier.preparation.templates.json.loads", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            template.render([Request([{"role": "user", "content": f"old {number}"}]) for number in range(5)])
+    assert template.render([Request([{"role": "user", "content": "new"}])])[0].text == "new"
+    template.close()
