@@ -45,8 +45,16 @@ def saved_whole(language_model: LanguageModel) -> list[str]:
     modules = list(dict.fromkeys(name.removeprefix(prefix).split(".")[0] for name in language_model.fresh))
     if language_model.resized:
         named = {id(module): name.rsplit(".", 1)[-1] for name, module in network.named_modules()}
-        modules += [named[id(module)] for module in (network.get_input_embeddings(), network.get_output_embeddings()) if module is not None]
+        output = network.get_output_embeddings()
+        grown = [network.get_input_embeddings(), *([output] if output is not None and not is_tied(network) else [])]
+        modules += [named[id(module)] for module in grown]
     return modules
+
+
+def is_tied(network: nn.Module) -> bool:
+    """Whether the output layer is the input embedding."""
+    output = network.get_output_embeddings()
+    return output is not None and output.weight is network.get_input_embeddings().weight
 
 
 def chosen_targets(asked: list[str] | None, network: nn.Module) -> list[str]:
@@ -79,6 +87,7 @@ def lora_config(settings, language_model: LanguageModel) -> LoraConfig:
     return LoraConfig(
         task_type=TASK_TYPES[language_model.head.kind], r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets,
         exclude_modules=inside_whole or None, modules_to_save=whole or None, bias="none", fan_in_fan_out=has_transposed(network, targets),
+        ensure_weight_tying=bool(language_model.resized) and is_tied(network),
     )
 
 

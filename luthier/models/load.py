@@ -3,6 +3,7 @@
 Weights come through our own checked reader; Transformers only receives a configuration object and a dict of tensors, never a path.
 """
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import transformers
@@ -246,14 +247,14 @@ def context_of(config: PreTrainedConfig, family: Family, tokenizer) -> int:
     return min(family.context(config), stated) if stated and stated > 0 else family.context(config)
 
 
-def replace_weights(language_model: LanguageModel, folder) -> nn.Module:
+def replace_weights(language_model: LanguageModel, folder: Path) -> nn.Module:
     """Put the weights of a saved model folder into a network of the same shape; any difference in names or shapes is a CheckpointError."""
-    network = language_model.network
-    tensors = read_tensors(weight_files(folder), dtype=network.dtype)
-    own = network.state_dict()
-    tied = {name for name, tensor in own.items() if name not in tensors and any(tensor is not other and tensor.data_ptr() == other.data_ptr() for other in own.values())}
-    wrong = sorted((set(own) - tied) ^ set(tensors)) or sorted(name for name in tensors if tensors[name].shape != own[name].shape)
+    network, folder = language_model.network, Path(folder)
+    config, _ = read_configuration(folder)
+    saved, fresh, _ = network_from(weight_files(folder), config, language_model.head.kind, network.dtype, 0)
+    own, other = network.state_dict(), saved.state_dict()
+    wrong = sorted({*(set(own) ^ set(other)), *fresh}) or sorted(name for name in own if own[name].shape != other[name].shape)
     if wrong:
         raise CheckpointError(f"{folder} holds another network: {', '.join(wrong[:5])} ({len(wrong)} tensors differ)", code="C112", file=str(folder), hint="load it on the base it was made from")
-    network.load_state_dict(tensors, strict=False)
+    network.load_state_dict(other)
     return network
