@@ -33,8 +33,8 @@ class Batch:
 
     def to(self, device) -> "Batch":
         """The same batch on another device."""
-        move = lambda tensor: None if tensor is None else tensor.to(device, non_blocking=True)
-        return replace(self, tokens_BT=move(self.tokens_BT), weight_BT=move(self.weight_BT), attend_BT=move(self.attend_BT), position_BT=move(self.position_BT), label_B=move(self.label_B))
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return replace(self, **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
 
 def collate(store: TokenStore, micro_batch: list[list[int]], pad_token: int) -> Batch:

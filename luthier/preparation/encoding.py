@@ -54,7 +54,10 @@ class Encoder:
 
     def _probe_prefix(self, glued: Tokenizer) -> Literal["never", "start", "always"]:
         """Whether the tokenizer writes a space before a text: never, only at its start, or behind every added token too."""
-        written = lambda ids: "".join(glued.id_to_token(token) for token in ids)[:1] in ("▁", "Ġ")
+
+        def written(ids: list[int]) -> bool:
+            return "".join(glued.id_to_token(token) for token in ids)[:1] in ("▁", "Ġ")
+
         first = [written(ids) for ids in self._ids(glued, "haT")]
         behind = [written(ids[1:]) for ids in self._ids(glued, [GLUE + letter for letter in "haT"])]
         return "never" if not any(first) else "always" if any(behind) else "start"

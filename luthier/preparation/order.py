@@ -96,9 +96,9 @@ class Order:
 
     def filled(self, epoch: int = 0) -> float:
         """Share of the positions computed in an epoch that hold a token, not padding."""
-        width = lambda row: int(self.lengths[row].sum())
         batches = [batch for rows in self._rows_of(epoch) for batch in self._micro_batches(rows)]
-        return float(self.lengths.sum() / sum(len(batch) * max(map(width, batch)) for batch in batches))
+        computed = sum(len(batch) * max(int(self.lengths[row].sum()) for row in batch) for batch in batches)
+        return float(self.lengths.sum() / computed)
 
 
 def pack(lengths: np.ndarray, context: int) -> list[list[int]]:

@@ -28,6 +28,7 @@ PLAIN = (
 UNRENDERED = "the chat template does not take it"
 ELSEWHERE = "the chat template writes its answer elsewhere than it asks for it"
 SLIPPED = "control tokens in the text that cannot be hidden"
+ROLES = ("system", "user", "assistant", "tool", "developer", "function")
 SPOKEN = ("reasoning_content", "thinking", "reasoning")  # what an assistant says beside the content; all else of its message is data
 STUB = Message("user", "Hello")
 
@@ -186,9 +187,11 @@ class Renderer:
         """A conversation for the template, its controls hidden."""
         shown = []
         for message in messages:
+            if message.role not in ROLES:  # templates paste roles between brackets: a free choice of role could spell a control token
+                raise DataError(f"the role {message.role!r} is unknown", code="D111", hint=f"roles are: {', '.join(ROLES)}")
             assistant = message.role == "assistant"
             extra = {name: self._guard.hide_all(value, cover, assistant=assistant and name in SPOKEN) for name, value in message.extra.items()}
-            shown.append({"role": self._guard.hide(message.role, cover), "content": self._guard.hide(message.content, cover, assistant=assistant), **extra})
+            shown.append({"role": message.role, "content": self._guard.hide(message.content, cover, assistant=assistant), **extra})
         turns = tuple(index for index, message in enumerate(messages) if message.role == "assistant" and index > 0)
         return Request(shown, self._guard.hide_all(list(tools), cover) or None, prompt, turns)
 

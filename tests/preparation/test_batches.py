@@ -99,7 +99,10 @@ def test_eight_at_once_equal_eight_micro_batches_of_one(tmp_path, attention):
     """D-9, and the same for packing: variable lengths, masked tokens; loss within 1e-6, gradient within 1e-5, relative."""
     model = network("llama", attention)
     store = store_of(tmp_path / "a", [3, 31, 8, 17, 2, 25, 9, 12])
-    make = lambda budget, packing=False: Order(store.lengths, batch_size=8, tokens_per_micro_batch=budget, seed=0, context=CONTEXT, packing=packing)
+
+    def make(budget, packing=False):
+        return Order(store.lengths, batch_size=8, tokens_per_micro_batch=budget, seed=0, context=CONTEXT, packing=packing)
+
     loss, gradient = gradient_of(model, store, make(8 * CONTEXT), 0)
     for order in (make(1), make(70), make(4 * CONTEXT, packing=True), make(1, packing=True)):
         assert order.steps_per_epoch == 1

@@ -75,7 +75,11 @@ def test_bucketing_saves_padding_and_packing_saves_nearly_all():
 
 def test_packing_draws_new_company_each_epoch():
     order = make(some_lengths(300, longest=16), packing=True)
-    together = lambda epoch: {tuple(sorted(row)) for at in range(order.steps_per_epoch) for batch in order.step(epoch * order.steps_per_epoch + at) for row in batch if len(row) > 1}
+
+    def together(epoch):
+        steps = [order.step(epoch * order.steps_per_epoch + at) for at in range(order.steps_per_epoch)]
+        return {tuple(sorted(row)) for step in steps for batch in step for row in batch if len(row) > 1}
+
     assert len(together(0) & together(1)) < len(together(0)) / 2
 
 

@@ -142,7 +142,10 @@ def test_the_newline_behind_the_end_token_is_not_learned(renderers):
 def test_history_that_the_template_rewrites_gives_one_example_per_answer(renderers):
     """Thoughts are dropped from earlier turns: each answer is learned with its thoughts, behind the history as it is served."""
     renderer, tokenizer = renderers("thinking"), tokenizer_for("thinking")
-    think = lambda thought, answer: Message("assistant", f"<think>\n{thought}\n</think>\n\n{answer}")
+
+    def think(thought, answer):
+        return Message("assistant", f"<think>\n{thought}\n</think>\n\n{answer}")
+
     record = Conversation((Message("user", "one?"), think("first thought", "one!"), Message("user", "two?"), think("second thought", "two!")))
     prepared = renderer.conversation(record)
     texts = [tokenizer.decode(example.tokens) for example in prepared.examples]

@@ -100,16 +100,17 @@ def test_the_payloads_have_power(tmp_path):
     script = """
 import json, sys, jinja2
 reached = 0
-for payload in json.load(sys.stdin):
+payloads, signs = json.load(sys.stdin)
+for payload in payloads:
     try:
         text = jinja2.Environment().from_string(payload).render(messages=[{"role": "user"}])
     except Exception:
         continue
-    reached += any(sign in text for sign in %r)
+    reached += any(sign in text for sign in signs)
 print(reached)
-""" % (TELLTALE,)
+"""
     payloads = [payload.replace("SHELL", SHELL.format(path=tmp_path / CANARY)) for payload in ESCAPES]
-    done = subprocess.run([sys.executable, "-c", script], input=json.dumps(payloads), capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], input=json.dumps([payloads, TELLTALE]), capture_output=True, text=True, timeout=60)
     assert int(done.stdout) >= 15 and (tmp_path / CANARY).exists()
     assert len(ESCAPES) >= 40
 
