@@ -62,7 +62,7 @@ def draw(screen: Screen, result: dict) -> None:
 
 
 def _draw_facts(screen: Screen, result: dict) -> None:
-    if result.get("mapping"):
+    if result.get("mapping") and screen.quiet:  # else it was said on the way
         screen.line(in_one_line(result["mapping"], 200))
     lengths, parts = result.get("lengths") or {}, []
     parts += [f"{name} {lengths[name]:,}" for name in ("p50", "p95", "max") if lengths.get(name) is not None]

@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from luthier.commands.check import WORDS
+from luthier.commands.check import ON_BAD_ROW, WORDS, with_bad_rows
 from luthier.commands.entry import look_early, split_words
 from luthier.commands.progress import duration, short, size
 from luthier.commands.screen import Screen, in_one_line
@@ -15,12 +15,13 @@ $ luthier plan model=Qwen/Qwen3-0.6B method=full"""
 FIT_STYLES = {"fits": "good", "tight": "warn", "no": "bad"}
 
 
-def run(screen: Screen, words: WORDS = None) -> int:
+def run(screen: Screen, words: WORDS = None, on_bad_row: ON_BAD_ROW = None) -> int:
     """Say what training takes, and whether it fits here.
 
     Memory, time and disk for this machine, before anything is loaded, and the one change that makes it fit. Exit code 3 where it does not.
     """
     target, overrides = split_words(words)
+    overrides = with_bad_rows(overrides, on_bad_row)
     look_early(target, overrides)
     from luthier.verbs.plan import plan
 

@@ -55,12 +55,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def pace(rate: float, unit: str) -> str:
+    """Items a second, or seconds an item where that is the larger number."""
+    return f"{short(rate)} {unit}/s" if rate >= 1 else f"{duration(1 / rate)} a {unit.removesuffix('s')}" if rate > 0 else ""
+
+
 class _Rate(ProgressColumn):
     """Items a second and the time left."""
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
-        words = f"{short(rate)} {task.fields['unit']}/s" if rate else ""
+        words = pace(rate, task.fields["unit"]) if rate else ""
         if task.time_remaining is not None and not task.finished:
             words += f" · {duration(task.time_remaining)} left"
         return Text(" · ".join(filter(None, [words, task.fields["words"]])), style="faint")
@@ -115,7 +120,8 @@ class Progress:
         done, total, unit = data["done"], data.get("total"), data.get("unit") or ""
         rate = done / max(now - started, 1e-9)
         left = f" · {duration((total - done) / rate)} left" if total and done else ""
-        self.print(Text(f"{data['task']} {done:,}{f'/{total:,}' if total else ''} · {short(rate)} {unit}/s{left}{f' · {words}' if words else ''}"))
+        speed = f" · {pace(rate, unit)}" if done else ""
+        self.print(Text(f"{data['task']} {done:,}{f'/{total:,}' if total else ''}{speed}{left}{f' · {words}' if words else ''}"))
 
     def step(self, row: dict) -> None:
         """One line of the table; what is no column of its own is a metric, of which as many are shown as fit."""

@@ -74,6 +74,9 @@ class Screen:
         elif event.kind == "phase":
             self.progress.close()
             self.progress.print(Text(visible(event.message), style="head"))
+        elif event.kind == "note" and {"key", "value", "reason"} <= event.data.keys():
+            key, value, reason = (in_one_line(event.data[name], 120) for name in ("key", "value", "reason"))
+            self.progress.print(Text.assemble((f"{key:<31} ", "key"), f"{value:<9} ", (reason, "faint")))
         elif event.kind == "note":
             if self.verbose or not event.data.get("detail"):
                 self.progress.print(Text(visible(event.message), style="faint" if event.data.get("detail") else ""))

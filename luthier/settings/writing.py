@@ -73,7 +73,19 @@ def _escaped(character: str) -> str:
 
 
 def _word(value: Any) -> str:
+    """A value on one line; what is not printable is escaped."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_word_in_flow(key)}: {_word_in_flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_word_in_flow, value)) + "]"
     if isinstance(value, str) and not value.isprintable():
         return '"' + "".join(_escaped(character) for character in value) + '"'
-    text = yaml.dump(value, Dumper=_Writer, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
+    text = yaml.dump(value, Dumper=_Writer, default_flow_style=True, width=math.inf, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _word_in_flow(value: Any) -> str:
+    """As `_word`, but where a comma or a bracket would end a plain word."""
+    if not isinstance(value, str) or not value.isprintable():
+        return _word(value)
+    return yaml.dump([value], Dumper=_Writer, default_flow_style=True, width=math.inf, allow_unicode=True).strip()[1:-1]

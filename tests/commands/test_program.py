@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from luthier import __version__
 from luthier.commands.app import FIRST, MORE
 from luthier.commands.entry import LOG
+from luthier.commands.progress import duration, pace, short
 from luthier.errors import EXIT_CODES, DataError, GateFailed, LuthierError, Stopped
 from luthier.runs.events import Event
 
@@ -201,6 +203,45 @@ def test_stdout_is_the_answer_and_stderr_the_way(luthier, verb):
     assert "a detail" not in ran.err and "nan" in ran.err and "1.0e-4" in ran.err
     assert "nothing wrong in 0.5 s" in ran.out and "reading" not in ran.out
     assert "a detail" in luthier("check", "-v").err
+
+
+def test_a_number_that_was_worked_out_stands_with_its_reason(luthier, verb):
+    def settle(*_, say, **__):
+        say(Event("note", "training.epochs = 3: few rows", {"key": "training.epochs", "value": 3, "reason": "few rows"}))
+        return {"ok": True, "findings": [], "ledger": {}}
+
+    verb("check", settle)
+    assert luthier("check").err.split() == ["training.epochs", "3", "few", "rows"]
+
+
+@pytest.mark.parametrize(("rate", "words"), [(1500.0, "1.5k rows/s"), (3.0, "3.0 rows/s"), (0.04, "25 s a row"), (0.0, "")])
+def test_pace(rate, words):
+    assert pace(rate, "rows") == words
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.44, "0.4 s"), (9.96, "10 s"), (59.7, "1 min 00 s"), (249, "4 min 09 s"), (7500, "2 h 05 min")])
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(("count", "words"), [(3.14, "3.1"), (950, "950"), (3200, "3.2k"), (21400, "21k"), (1_400_000, "1.4M")])
+def test_short_counts(count, words):
+    assert short(count) == words
+
+
+def test_a_long_task_in_a_pipe_tells_where_it_is(luthier, verb, monkeypatch):
+    clock = iter(range(100, 1000, 10))
+    monkeypatch.setattr("luthier.commands.progress.time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
+
+    def slow(*_, say, **__):
+        for done in range(0, 101, 25):
+            say(Event("progress", "loss 1.0", {"task": "training", "done": done, "total": 100, "unit": "steps"}))
+        return {"ok": True, "findings": [], "ledger": {}}
+
+    verb("check", slow)
+    lines = luthier("check").err.splitlines()
+    assert lines[0] == "training 50/100 · 2.5 steps/s · 20 s left · loss 1.0" and len(lines) == 2
+    assert luthier("check", "-q").err == ""
 
 
 def test_json_is_one_object_on_stdout(luthier, verb):

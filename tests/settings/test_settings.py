@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, Gt
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as fuzz
 from hypothesis import strategies as st
 
@@ -251,12 +251,14 @@ def test_an_instance_survives_its_yaml():
 
 
 KEYS = st.text(min_size=1, max_size=12)
-VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40)
-MAPPINGS = st.recursive(st.dictionaries(KEYS, VALUES | st.lists(VALUES, max_size=3), max_size=4), lambda inner: st.dictionaries(KEYS, inner | VALUES, max_size=3), max_leaves=8)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40)
+VALUES = SCALARS | st.lists(SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(KEYS, SCALARS, max_size=2), max_size=3)
+MAPPINGS = st.recursive(st.dictionaries(KEYS, VALUES, max_size=4), lambda inner: st.dictionaries(KEYS, inner | VALUES, max_size=3), max_leaves=8)
 
 
 @given(MAPPINGS)
-@fuzz(max_examples=200, deadline=None)
+@fuzz(max_examples=300, deadline=None)
+@example({"0": ["\x85"], "\U00018cd6": "\u2028", "a": [[], {}, {"b, c": "d]"}, "e: f"], "": "- x", "no": "1e-4"})
 def test_yaml_reads_back_equal(mapping):
     assert settings.parse_yaml(settings.to_yaml(mapping)) == mapping
 
