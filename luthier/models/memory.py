@@ -2,15 +2,18 @@
 
 Peak = weights + gradients + optimizer + activations of one micro-batch + buffers of the loss + what the libraries take. Nothing is loaded.
 """
+import contextlib
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 
+from luthier.errors import DoesNotFit
 from luthier.models.configuration import read_configuration
 from luthier.models.families import Family, family_of
-from luthier.models.heads import CausalHead, SequenceClassHead, hidden_states, running
+from luthier.models.heads import CausalHead, SequenceClassHead, body_of
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import AUTO, prepare_configuration
 from luthier.models.location import Location, locate
@@ -55,7 +58,7 @@ def plan_memory(
     config, _ = read_configuration(place.folder, place.root)
     family = family_of(config.model_type)
     low = torch.bfloat16 if precision == "bf16" else None
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with torch.device("meta"):
         language_model = shape_of(place, config, family, labels, low if low is not None and method.base_is_frozen else torch.float32)
         language_model.head.autocast = low
         network = method.apply(language_model)
@@ -63,7 +66,7 @@ def plan_memory(
         if gradient_checkpointing:
             network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             network.enable_input_require_grads()
-        activations = kept_bytes(network, language_model, rows, min(length, language_model.context))
+    activations = kept_bytes(network, low, rows, min(length, language_model.context))
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     learned = sum(parameter.numel() for parameter in trainable)
     parts = {
@@ -72,6 +75,22 @@ def plan_memory(
         "loss": loss_bytes(language_model, rows * min(length, language_model.context)), "libraries": LIBRARIES[device],
     }
     return MemoryPlan(parts, learned, language_model.num_parameters)
+
+
+def require_room(plan: MemoryPlan, free: int) -> None:
+    """DoesNotFit, with the largest part and what to change, when a plan needs more than is free."""
+    if plan.judge(free) != "no":
+        return
+    largest = max(plan.parts, key=lambda part: plan.parts[part])
+    change = {
+        "activations": "halve training.tokens_per_micro_batch, or set training.gradient_checkpointing=true; neither changes what is learned",
+        "loss": "halve training.tokens_per_micro_batch; it does not change what is learned",
+        "libraries": "close other programs",
+    }
+    raise DoesNotFit(
+        f"this training needs about {plan.total / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free; the largest part is {largest}", code="M101",
+        hint=change[largest] if largest in change else "use method=lora, training.precision=bf16 or a smaller base",
+    )
 
 
 def shape_of(place: Location, config, family: Family, labels: int, dtype: torch.dtype) -> LanguageModel:
@@ -87,22 +106,23 @@ def shape_of(place: Location, config, family: Family, labels: int, dtype: torch.
     )
 
 
-def kept_bytes(network: nn.Module, language_model: LanguageModel, rows: int, length: int) -> int:
+def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, length: int) -> int:
     """Bytes that autograd keeps between forward and backward pass, each storage once, parameters left out."""
-    known = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-    kept: dict[int, int] = {}
-    alive = []
+    body, kept, alive = body_of(network), {}, []
+    with FakeTensorMode():  # unlike the meta device, it knows which kernels and types a real CPU would use
+        state = {name: torch.empty(tensor.shape, dtype=tensor.dtype, requires_grad=tensor.requires_grad) for name, tensor in (*body.named_parameters(), *body.named_buffers())}
+        known = {tensor.untyped_storage()._cdata for tensor in state.values()}
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in known:
-            kept[storage._cdata] = storage.nbytes()
-            alive.append(storage)
-        return tensor
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in known:
+                kept[storage._cdata] = storage.nbytes()
+                alive.append(storage)
+            return tensor
 
-    tokens_BT = torch.zeros(rows, length, dtype=torch.long)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), running(network, language_model.head.autocast):
-        hidden_states(network, tokens_BT, None, None)
+        low = contextlib.nullcontext() if autocast is None else torch.autocast("cpu", autocast)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), low:
+            alive.append(functional_call(body, state, kwargs={"input_ids": torch.zeros(rows, length, dtype=torch.long), "use_cache": False}))
     return sum(kept.values())
 
 
