@@ -10,7 +10,7 @@ from luthier.commands.entry import COMMON
 from luthier.commands.screen import THEME
 
 OPENING = """\
-$ luthier init tickets.csv      guesses the task and the columns, writes a recipe
+$ luthier init tickets.csv      guesses task and columns, writes a recipe
 $ luthier check                 reads every row
 $ luthier plan                  says what it will take
 $ luthier train                 tunes, compares, and says whether it helped"""

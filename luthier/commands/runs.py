@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from luthier.commands.findings import error_lines
 from luthier.commands.predict import RUN
 from luthier.commands.progress import duration
 from luthier.commands.screen import Screen, in_one_line
@@ -88,8 +89,11 @@ def draw_run(screen: Screen, result: dict) -> None:
     screen.line("")
     if result["verdict"]:
         draw_verdict(screen, result["verdict"])
-    elif run.get("phase"):
-        screen.line(f"no verdict; it was last seen in phase {run['phase']}")
+    else:
+        screen.line("no verdict" + (f"; it was last seen in phase {run['phase']}" if run.get("phase") else ""))
+    if result["facts"].get("error"):
+        for line in error_lines(result["facts"]["error"], []):
+            screen.draw(line)
     if screen.verbose:
         for key, value in result["recipe"].items():
             screen.line((f"{key}: ", "faint"), in_one_line(value, 80))

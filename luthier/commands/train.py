@@ -13,7 +13,7 @@ from luthier.commands.verdict import draw_outcome
 EXAMPLES = """\
 $ luthier train
 $ luthier train training.epochs=2 method.rank=16
-$ luthier train --resume        continues the newest unfinished run of this recipe
+$ luthier train --resume        continues the newest unfinished run
 $ luthier train --resume quiet-otter"""
 
 

@@ -16,7 +16,7 @@ def two_runs(tmp_path, monkeypatch, verdict):
     finished, failed = tmp_path / "runs" / "amber-lark", tmp_path / "runs" / "quiet-otter"
     for folder, rank, facts in (
         (finished, 8, {"status": "done", "phase": "done", "created": 100.0, "seconds": 61.0, "cost": {"seconds": 61.0, "tokens": 5000}, "data": {"fingerprint": "a"}}),
-        (failed, 16, {"status": "failed", "phase": "training", "created": 200.0, "data": {"fingerprint": "b"}}),
+        (failed, 16, {"status": "failed", "phase": "training", "created": 200.0, "error": {"code": "T101", "message": "the loss is nan"}, "data": {"fingerprint": "b"}}),
     ):
         folder.mkdir(parents=True)
         common = {"name": folder.name, "task": "classification", "method": "lora", "model": {"name": "spruce"}}
@@ -44,7 +44,7 @@ def test_runs_ls_of_nothing(luthier, tmp_path, monkeypatch):
 
 def test_runs_show(luthier, two_runs):
     assert "Tuning helped." in luthier("runs", "show", "amber").out
-    assert "no verdict; it was last seen in phase training" in luthier("runs", "show").out
+    assert "no verdict; it was last seen in phase training\nerror[T101]: the loss is nan\n" in luthier("runs", "show").out
     assert "method.rank: 16" in luthier("runs", "show", "last", "-v").out
     shown = luthier("runs", "show", "amber-lark", "--json").json
     assert list(shown) == ["run", "facts", "verdict", "recipe"] and shown["recipe"]["method.rank"] == 8
