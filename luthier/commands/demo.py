@@ -7,7 +7,7 @@ import typer
 from luthier.commands.screen import Screen
 from luthier.commands.verdict import draw_outcome
 
-EXAMPLES = "$ luthier demo                  data, training, verdict and one answer, offline, in about two minutes"
+EXAMPLES = "$ luthier demo                  data, training, verdict and one answer"
 
 
 def run(
