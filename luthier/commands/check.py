@@ -14,7 +14,7 @@ from luthier.commands.screen import Screen, in_one_line, visible
 EXAMPLES = """\
 $ luthier check
 $ luthier check tickets.csv
-$ luthier check --show 2        prints two examples token by token: what is learned, what is context"""
+$ luthier check --show 2      prints two examples, token by token"""
 
 WORDS = Annotated[
     list[str] | None,

@@ -65,7 +65,7 @@ def test_no_help_line_is_wider_than_a_small_terminal(luthier, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     for words in [[], *LEAVES]:
         examples = luthier(*words, "--help").out.partition("\n\n")[0]
-        assert all(line.startswith("$") for line in examples.splitlines()), "an example is broken over two lines"
+        assert all(line.startswith("$ ") for line in examples.splitlines()), "an example is broken over two lines"
         assert max(map(len, luthier(*words, "--help").out.splitlines())) <= 80
 
 
