@@ -123,6 +123,8 @@ def too_small(case: Case) -> str:
     values, metric = case.values, case.values["metric"]
     matters = MATTERS * max(abs(case.contestant(name)["value"]) for name in (case.tuned, values["against"]))
     smallest = values["minimum_detectable"]
+    if not matters:
+        return ": neither of the two gets anything right"
     if values["difference"]["high"] <= matters or smallest <= matters:
         return "; a difference worth having would have shown"
     needed = 10 * round(values["n"] * (smallest / matters) ** 2 / 10)

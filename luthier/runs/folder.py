@@ -111,11 +111,11 @@ def create(name: str = "", *, stem: str = "") -> Run:
     root.mkdir(parents=True, exist_ok=True)
     name = name or (numbered_name(root, stem) if stem else fresh_name(root))
     if not NAME.fullmatch(name):
-        raise RecipeError(f"{name!r} is no run name", code="R120", hint="use letters, digits, dot, dash and underscore")
+        raise RecipeError(f"{name!r} is no run name", code="R150", hint="use letters, digits, dot, dash and underscore")
     try:
         (root / name).mkdir()
     except FileExistsError:
-        raise RecipeError(f"a run named {name!r} exists in {root}", code="R121", hint="choose another --name, or continue it with --resume") from None
+        raise RecipeError(f"a run named {name!r} exists in {root}", code="R151", hint="choose another --name, or continue it with --resume") from None
     run = Run(root / name)
     run.update(name=name, status="created", created=round(time.time(), 3))
     return run
@@ -140,7 +140,7 @@ def find(name: str) -> Run:
         return matches[0]
     listed = ", ".join(run.name for run in (matches or runs)[:10]) or "none yet"
     reason = f"{name!r} fits several runs" if matches else f"there is no run {name!r} in {runs_root()}"
-    raise RecipeError(f"{reason}: {listed}", code="R122", hint="luthier runs ls")
+    raise RecipeError(f"{reason}: {listed}", code="R152", hint="luthier runs ls")
 
 
 def tidy(run: Run) -> list[str]:

@@ -9,6 +9,9 @@ from luthier.metrics import language
 from luthier.runs.events import Event, Say, silent
 from luthier.tasks.answers import Answer
 
+CONTINUATION = 64
+"""Most tokens of a continuation."""
+
 
 @dataclass
 class CausalLM:
@@ -17,6 +20,7 @@ class CausalLM:
     name: ClassVar[str] = "causal_lm"
     record: ClassVar[type] = Text
     headline: ClassVar[str] = "bits_per_character"
+    writes: ClassVar[bool] = False
 
     control_tokens: bool = False
     """Read control tokens that are written in the text as control tokens; only for text that you wrote yourself."""
@@ -24,6 +28,13 @@ class CausalLM:
     def prepared(self, *, labels: Sequence[str] = (), max_new_tokens: int = 0) -> "CausalLM":
         """Nothing is left to settle."""
         return self
+
+    def predict(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[dict]:
+        """Greedy continuations."""
+        from luthier.generation.local import generate  # torch
+
+        prompts = [renderer.text(text) for text in texts]
+        return [{"answer": found.text, "finish": found.finish} for found in generate(language_model, prompts, max_new_tokens=CONTINUATION)]
 
     def head(self, kind: str) -> str:
         if kind != "decoder":

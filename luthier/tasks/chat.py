@@ -12,6 +12,9 @@ from luthier.metrics.metric import mean
 from luthier.runs.events import Say, silent
 from luthier.tasks.answers import Answer
 
+UNKNOWN = "?"
+"""Stands for the answer that is asked for."""
+
 
 def last_turn(record: Conversation) -> int:
     """Index of the last assistant turn that is learned: what evaluation asks for."""
@@ -26,6 +29,7 @@ class Chat:
     name: ClassVar[str] = "chat"
     record: ClassVar[type] = Conversation
     headline: ClassVar[str] = "rouge_l"
+    writes: ClassVar[bool] = True
 
     truth: str = ""
     """File of truths, one JSON object a line, as the samples have beside them: answers are then also scored as right or wrong."""
@@ -90,12 +94,13 @@ class PreparedChat(Chat):
     max_new_tokens: int = 128
     """Most tokens that an answer may have when it is generated."""
 
-    def replies(self, language_model, renderer, records: Sequence[Conversation]) -> list[Answer]:
-        """Greedy answers alone, where there is no reference."""
+    def predict(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[dict]:
+        """Greedy answers to single questions."""
         from luthier.tasks.asking import fitting_prompts, written  # torch
 
+        records = [Conversation((Message("user", text), Message("assistant", UNKNOWN))) for text in texts]
         prompts = fitting_prompts(renderer, records, None, self.prompt_messages, language_model.context - self.max_new_tokens)
-        return written(language_model, prompts, max_new_tokens=self.max_new_tokens, say=silent)
+        return [{"answer": answer.text} for answer in written(language_model, prompts, max_new_tokens=self.max_new_tokens, say=say)]
 
     def answers(self, language_model, renderer, records: Sequence[Conversation], *, shots=None, say: Say = silent) -> list[Answer]:
         """Greedy answers, and how likely the model finds the reference."""
@@ -103,5 +108,5 @@ class PreparedChat(Chat):
 
         room = language_model.context - self.max_new_tokens
         prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, room)
-        references = [renderer.answer(self.target(record)) for record in records]
+        references = renderer.answers([self.target(record) for record in records])
         return generated(language_model, prompts, references, max_new_tokens=self.max_new_tokens, say=say)

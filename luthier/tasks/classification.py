@@ -16,6 +16,7 @@ class Classification:
     name: ClassVar[str] = "classification"
     record: ClassVar[type] = Labelled
     headline: ClassVar[str] = "macro_f1"
+    writes: ClassVar[bool] = False
 
     def prepared(self, *, labels: Sequence[str] = (), max_new_tokens: int = 0) -> "PreparedClassification":
         """The task with the labels that exist."""
@@ -25,7 +26,7 @@ class Classification:
         return "causal" if kind == "decoder" else "sequence_class"
 
     def contestants(self, kind: str) -> tuple[str, ...]:
-        own = ("base", "few_shot") if kind == "decoder" else ("probe",)
+        own = ("base", "few_shot") if kind == "decoder" else ("nearest_embedding", "probe")
         return ("majority", "nearest", "tfidf", *own, "tuned")
 
     def identity(self, record: Labelled) -> str:
@@ -68,10 +69,15 @@ class PreparedClassification(Classification):
 
         if renderer.head != "causal":
             return classified(language_model, [renderer.labelled(record.text, 0) for record in records], self.labels, self.positions(records), say=say)
-        label_tokens = [renderer.answer(label) for label in self.labels]
+        label_tokens = renderer.answers(self.labels)
         room = language_model.context - max(len(tokens) for tokens in label_tokens)
         prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, room)
         return labelled_by_likelihood(language_model, prompts, self.labels, label_tokens, self.positions(records), say=say)
+
+    def predict(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[dict]:
+        """The likeliest label of each text and its probability."""
+        answers = self.answers(language_model, renderer, [Labelled(text, "") for text in texts], say=say)
+        return [{"label": answer.label, "confidence": round(answer.probabilities[answer.label], 4)} for answer in answers]
 
     def positions(self, records: Sequence[Labelled]) -> list[int | None]:
         """Index of each record's label among the labels; None where it is not one of them."""

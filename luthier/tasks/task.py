@@ -24,6 +24,8 @@ class Task(Protocol):
     """The record type it learns from."""
     headline: ClassVar[str]
     """The metric that decides the verdict."""
+    writes: ClassVar[bool]
+    """Whether answers are written token by token, so that their length must be settled."""
 
     def head(self, kind: str) -> str:
         """The head it needs on a base of this kind (decoder or encoder): causal or sequence_class; RecipeError where there is none."""
@@ -44,6 +46,9 @@ class Task(Protocol):
         self, language_model: "LanguageModel", renderer: "Renderer", records: Sequence, *, shots: Sequence[Sequence] | None = None, say: Say = silent
     ) -> list[Answer]:
         """A model's answers, one per record; `shots` holds, for each record, training records to show first, the most similar first."""
+
+    def predict(self, language_model: "LanguageModel", renderer: "Renderer", texts: Sequence[str], *, say: Say = silent) -> list[dict]:
+        """Answers to new inputs, each in the task's own shape: {answer} or {label, confidence} ..."""
 
     def target(self, record) -> str:
         """The right answer, as text."""

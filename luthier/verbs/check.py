@@ -55,7 +55,7 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
     for notice in renderer.notices:
         say(Event("note", notice))
     store = tokens.stores["train"]
-    shown = [{"split": "train", "row": tokens.kept["train"][index] + 1, "spans": [list(span) for span in spans(store[index], tokenizer)]} for index in range(min(show, len(store)))]
+    shown = [{"split": "train", "row": int(store.records[index]) + 1, "spans": [list(span) for span in spans(store[index], tokenizer)]} for index in range(min(show, len(store)))]
     return {"ledger": tokens.ledger, "shown": shown, "lengths": lengths_of(store)}
 
 

@@ -20,10 +20,6 @@ from luthier.verbs.results import Answered
 from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, settle
 from luthier.verbs.training import order_of
 
-TIGHT = 0.8
-"""Share of the free memory above which a plan is tight."""
-
-
 def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, say: Say = silent) -> Answered:
     """What a training would need. Returns `{model, method, memory, time, disk, resolved, minimum_detectable, fits, sentence, change}`; bytes and seconds."""
     recipe, _ = open_recipe(target, overrides, say)
@@ -38,10 +34,13 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
         recipe, reasons = settle(recipe, base, tokens, here)
         order = order_of(tokens.stores["train"], recipe.training, recipe.seed, base.context)
         longest, per_epoch = int(tokens.stores["train"].lengths.max()), tokens.stores["train"].tokens
-    memory = plan_memory(base, recipe.method, rows=max(1, recipe.training.tokens_per_micro_batch // longest), length=longest, precision=recipe.training.precision)
+    memory = plan_memory(
+        recipe.model, recipe.method, rows=max(1, recipe.training.tokens_per_micro_batch // longest), length=longest, precision=recipe.training.precision,
+        labels=max(2, len(data.labels)), gradient_checkpointing=recipe.training.gradient_checkpointing, device=here.device,
+    )
     steps = total_steps(recipe.training, order.steps_per_epoch)
     available = here.accelerator_free if here.accelerator else here.memory_free
-    fits = "no" if memory.total > available else "tight" if memory.total > TIGHT * available else "fits"
+    fits = memory.judge(available)
     flat = settings.flatten(settings.to_mapping(recipe))
     return Answered({
         "model": {"name": base.name, "parameters": base.parameters, "kind": base.kind, "context": base.context, "notice": DEMONSTRATION if recipe.model == "spruce" else None},

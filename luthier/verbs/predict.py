@@ -4,21 +4,18 @@ from pathlib import Path
 
 from luthier.data import sources
 from luthier.data.findings import Finding
-from luthier.data.records import Conversation, Labelled, Message
 from luthier.errors import DataError
-from luthier.generation.local import generate
 from luthier.runs.events import Say, silent
-from luthier.verbs.opening import Opened, open_run
+from luthier.verbs.opening import open_run
 from luthier.verbs.results import Answered
-
-MOST_ROWS = 1_000_000
 
 
 def predict(run: str, source: str, *, say: Say = silent) -> Answered:
     """Answer one text, a file of rows, or lines on stdin (`-`). Returns `{run, answers: [{row, input, answer | label, confidence, ...}]}`."""
     inputs = inputs_of(source)
     opened = open_run(run, say)
-    answers = [{"row": number, "input": text, **found} for number, (text, found) in enumerate(zip(inputs, answered(opened, inputs, say), strict=True), 1)]
+    found = opened.task.predict(opened.language_model, opened.renderer, inputs, say=say)
+    answers = [{"row": number, "input": text, **answer} for number, (text, answer) in enumerate(zip(inputs, found, strict=True), 1)]
     return Answered({"run": opened.run.name, "task": opened.task.name, "answers": answers})
 
 
@@ -50,17 +47,3 @@ def text_of(row) -> str:
     if found is None:
         raise DataError("no column of text to answer", code="D112", file=row.file, line=row.line, hint="name the column `text`")
     return found
-
-
-def answered(opened: Opened, inputs: list[str], say: Say) -> list[dict]:
-    """One answer per input, in the task's own shape."""
-    task, model, renderer = opened.task, opened.language_model, opened.renderer
-    if task.name == "causal_lm":
-        prompts = [renderer.text(text) for text in inputs]
-        written = generate(model, prompts, max_new_tokens=opened.recipe.evaluation.max_new_tokens)
-        return [{"answer": found.text, "finish": found.finish} for found in written]
-    if task.name == "classification":
-        found = task.answers(model, renderer, [Labelled(text, "") for text in inputs], say=say)
-        return [{"label": answer.label, "confidence": round(answer.probabilities[answer.label], 4)} for answer in found]
-    asked = [Conversation((Message("user", text), Message("assistant", "?"))) for text in inputs]
-    return [{"answer": answer.text} for answer in task.replies(model, renderer, asked)]

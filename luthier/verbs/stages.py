@@ -1,11 +1,8 @@
 """The stages that verbs share: recipe -> data -> base -> tokens -> answers. Each takes what it needs and leaves a value."""
 import dataclasses
-import functools
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +11,10 @@ import torch
 from luthier.data import dataset
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError, RecipeError
-from luthier.files import digest
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import ModelFacts, facts, load
 from luthier.models.machine import Machine, machine
+from luthier.preparation.cache import prepare
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.store import TokenStore
 from luthier.runs.events import Event, Say
@@ -28,18 +25,8 @@ from luthier.verbs.guessing import recipe_of_data
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import Circumstances, Resolved, answer_length, resolve
 
+SPLITS = ("train", "validation", "test")
 DEMONSTRATION = "spruce is a demonstration base of 7 M parameters; for real use change one line, for example model: Qwen/Qwen3-0.6B"
-
-
-RENDERED_AT_ONCE = 256
-"""Records that go to the template together."""
-
-
-@functools.cache
-def code_hash() -> str:
-    """Hash of the code that turns records into tokens: another version prepares anew."""
-    root = Path(dataset.__file__).parents[1]
-    return digest(*(path.read_bytes() for folder in ("preparation", "tasks") for path in sorted((root / folder).glob("*.py"))))
 
 
 # ---- recipe -------------------------------------------------------------------------------------
@@ -112,50 +99,14 @@ class Tokens:
 def prepare_tokens(data: DataSet, task, renderer: Renderer, folder: Path, say: Say) -> Tokens:
     """Render and tokenize every split into a cache; rows that do not fit leave with a reason in the ledger."""
     say(Event("phase", "tokens", {"name": "tokens"}))
-    stores, kept, accounts = {}, {}, {}
-    for split in ("train", "validation", "test"):
-        account = accounts[split] = data.ledger[split]
-        if not data.count(split):
-            continue
-        key = digest(data.fingerprint, split, renderer.fingerprint, repr(task), code_hash())
-        store = TokenStore.cached(folder / split, key)
-        if store is None:
-            rows = Rows()
-            store = TokenStore.build(folder / split, rows.examples(data.iterate(split), task, renderer, data.count(split), say), key, rows.facts)
-        facts = store.facts["facts"]
-        stores[split], kept[split] = store, facts["kept"]
-        for reason, count in facts["left_out"].items():
-            account.leave_out(reason, count)
-            account.used -= count
-        data.set_tokens(split, learned=store.tokens_learned, context=store.tokens - store.tokens_learned, cut=facts["cut"])
-        account.check()
-    return Tokens(stores, kept, {split: account.to_dict() for split, account in accounts.items()})
-
-
-class Rows:
-    """Counts what becomes of records while their examples stream by."""
-
-    def __init__(self):
-        self.kept: list[int] = []
-        self.left_out: Counter = Counter()
-        self.cut = 0
-
-    def examples(self, records: Iterable, task, renderer: Renderer, total: int, say: Say):
-        number = 0
-        records = iter(records)
-        while batch := list(islice(records, RENDERED_AT_ONCE)):
-            for prepared in task.examples(batch, renderer):
-                if prepared.left_out:
-                    self.left_out[prepared.left_out] += 1
-                else:
-                    self.kept.append(number)
-                    self.cut += prepared.cut
-                    yield from prepared.examples
-                number += 1
-            say(Event("progress", data={"task": "tokens", "done": number, "total": total, "unit": "rows"}))
-
-    def facts(self) -> dict:
-        return {"kept": self.kept, "left_out": dict(self.left_out), "cut": self.cut}
+    stores, kept, ledger = {}, {}, {}
+    for split in SPLITS:
+        account = data.ledger[split]
+        if data.count(split):
+            prepared = prepare(data.iterate(split), task.examples, renderer, folder / split, content=f"{data.fingerprint} {split}", task=task, say=say)
+            stores[split], kept[split], account = prepared.store, prepared.kept, prepared.account(account)
+        ledger[split] = account.to_dict()
+    return Tokens(stores, kept, ledger)
 
 
 def refuse_unlearnable(tokens: Tokens, least: float) -> None:
@@ -175,7 +126,7 @@ def refuse_unlearnable(tokens: Tokens, least: float) -> None:
 
 def target_length(store: TokenStore, task) -> int:
     """99 % of the training answers have at most so many tokens."""
-    if task.name != "chat":
+    if not task.writes:
         return 0
     return int(np.quantile(np.asarray(store.learned), 0.99))
 
@@ -189,7 +140,7 @@ def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine) -> t
     if evaluation.max_new_tokens == "auto":
         value, reason = answer_length(around)
         evaluation = dataclasses.replace(evaluation, max_new_tokens=value)
-        if recipe.task.name == "chat":
+        if recipe.task.writes:
             reasons["evaluation.max_new_tokens"] = reason
     if evaluation.contestants == "auto":
         evaluation = dataclasses.replace(evaluation, contestants=list(recipe.task.contestants(base.kind)))

@@ -1,7 +1,11 @@
 """Pretrain spruce from its corpus: Luthier's causal-LM path end to end (tokens -> order -> cross-entropy -> loop -> checkpoints), on one CPU.
 
-    python -m recipes.spruce.corpus CORPUS
-    python -m recipes.spruce.pretrain CORPUS WORK [--epochs 1.5] [--threads 2]      # continues by itself where it stopped
+    python -m recipes.spruce.corpus CORPUS --notes 14000
+    python -m recipes.spruce.pretrain CORPUS FIRST --without notes --stop 600                            # language
+    python -m recipes.spruce.pretrain CORPUS SECOND --start FIRST --share 0.2 --peak 1.5e-3              # all notes and a fifth of the rest: carrying words over
+    python -m recipes.spruce.export SECOND
+
+A second call continues by itself where the first stopped.
 
 Every step is a pure function of (seed, step), so a run that was stopped and started again ends with the same bits.
 """
@@ -35,11 +39,18 @@ PEAK = 2.5e-3
 WEIGHT_DECAY = 0.1
 
 
-def framed(tokenizer, path: Path, context: int):
+def chosen(row: dict, without: str, share: float) -> bool:
+    """Whether a document is read: none of the source `without`, all notes, and of the rest a share that its hash decides."""
+    if row["source"] == without:
+        return False
+    return row["source"] == "notes" or int(digest(row["text"])[:8], 16) < share * 2**32
+
+
+def framed(tokenizer, path: Path, context: int, without: str, share: float):
     """Each document as <|begin|> text <|end|>, its dialogue tokens read as such; a longer one is cut into pieces of `context` tokens."""
     with open(path, encoding="utf-8") as stream:
-        for line in stream:
-            tokens = [*tokenizer(json.loads(line)["text"])["input_ids"], tokenizer.eos_token_id]
+        for row in filter(lambda row: chosen(row, without, share), map(json.loads, stream)):
+            tokens = [*tokenizer(row["text"])["input_ids"], tokenizer.eos_token_id]
             for start in range(0, len(tokens), context):
                 piece = np.asarray(tokens[start : start + context], dtype=np.int32)
                 if len(piece) > 1:
@@ -48,12 +59,12 @@ def framed(tokenizer, path: Path, context: int):
                     yield Example(piece, weights)
 
 
-def stores(corpus: Path, work: Path, tokenizer, context: int) -> dict[str, TokenStore]:
+def stores(corpus: Path, work: Path, tokenizer, context: int, without: str, share: float) -> dict[str, TokenStore]:
     found = {}
     for split in ("train", "validation"):
-        key = digest(sha256_file(corpus / f"{split}.jsonl"), sha256_file(SPRUCE / "tokenizer.json"), str(context))
+        key = digest(sha256_file(corpus / f"{split}.jsonl"), sha256_file(SPRUCE / "tokenizer.json"), str(context), without, str(share))
         folder = work / f"tokens-{split}"
-        found[split] = TokenStore.cached(folder, key) or TokenStore.build(folder, framed(tokenizer, corpus / f"{split}.jsonl", context), key)
+        found[split] = TokenStore.cached(folder, key) or TokenStore.build(folder, framed(tokenizer, corpus / f"{split}.jsonl", context, without, 1.0 if split == "validation" else share), key)
     return found
 
 
@@ -74,7 +85,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--epochs", type=float, default=1.5)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--start", type=Path, help="work folder whose newest weights are the start; the optimizer starts anew")
+    parser.add_argument("--stop", type=int, help="end after this many steps, whatever the schedule says")
+    parser.add_argument("--peak", type=float, default=PEAK)
+    parser.add_argument("--without", default="", help="source to leave out")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the documents other than notes")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -84,7 +100,7 @@ def main() -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(SPRUCE)
     network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
     parameters = dict(network.named_parameters())
-    data = stores(arguments.corpus, arguments.work, tokenizer, config.max_position_embeddings)
+    data = stores(arguments.corpus, arguments.work, tokenizer, config.max_position_embeddings, arguments.without, arguments.share)
     order = Order(data["train"].lengths, batch_size=BATCH_SIZE, tokens_per_micro_batch=TOKENS_PER_MICRO_BATCH, seed=SEED, context=config.max_position_embeddings)
     steps = int(arguments.epochs * order.steps_per_epoch)
 
@@ -101,8 +117,10 @@ def main() -> None:
         checkpoint.load_weights(parameters, weights, folder)
         load_state(optimizer, parameters, moments)
     except CheckpointError:
-        pass
-    schedule = Schedule(PEAK, steps, max(1, steps // 50), "cosine")
+        if arguments.start:
+            folder, _, _ = checkpoint.newest(arguments.start)
+            checkpoint.load_weights(parameters, checkpoint.tensors_of(folder)[0], folder)
+    schedule = Schedule(arguments.peak, steps, max(1, steps // 50), "cosine")
     learned, began = state.learned, time.time()
     print(f"{sum(p.numel() for p in parameters.values()):,} parameters, {data['train'].tokens:,} tokens an epoch, {steps} steps, from step {state.step}", flush=True)
     with open(arguments.work / "metrics.jsonl", "a", encoding="utf-8") as log:
@@ -117,6 +135,8 @@ def main() -> None:
             if step.number % 10 == 0 or "validation_loss" in row:
                 log.write(json.dumps(row) + "\n")
                 log.flush()
+            if step.number == arguments.stop:
+                return
 
 
 if __name__ == "__main__":

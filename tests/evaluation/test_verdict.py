@@ -174,3 +174,10 @@ def test_a_gate_on_nothing_measured_lists_what_there_is():
     with pytest.raises(RecipeError) as error:
         gates.check([gates.parse("makro_f1=0.3")], {"macro_f1": 0.5, "accuracy": 0.5})
     assert "did you mean macro_f1" in error.value.hint and "accuracy" in error.value.hint
+
+
+def test_nobody_right_is_said():
+    """Two contestants without a single hit have no share of a figure to be measured against."""
+    results = [Result(name, [Answer(name)] * 20, {"rouge_l": mean("rouge_l", [0.0] * 20)}) for name in ("base", "tuned")]
+    found = verdict(results, metric="rouge_l", resamples=200)
+    assert found["winner"] == "base" and "neither of the two gets anything right" in found["sentence"]
