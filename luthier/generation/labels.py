@@ -51,7 +51,7 @@ def build_trie(labels: Sequence[Sequence[int]]) -> Trie:
     )
 
 
-def score_labels(language_model: LanguageModel, prompts: Sequence[Sequence[int]], labels_tokens: Sequence[Sequence[int]], *, tokens_at_once: int = 16384) -> np.ndarray:
+def score_labels(language_model: LanguageModel, prompts: Sequence[Sequence[int]], labels_tokens: Sequence[Sequence[int]], *, tokens_at_once: int = 4096) -> np.ndarray:
     """Log-probability in nats of every label after every prompt, float64 [N, L]; not normalised over the labels.
 
     `labels_tokens` holds each label's tokens, its end token included where it counts. A prompt that leaves no room for the longest label is a

@@ -1,8 +1,8 @@
 """Attention in bf16 on a CPU, block by block: matrix units do the products and the scores of a block stay in the processor's cache.
 
 out = softmax(scale * Q K' + mask) V per head. PyTorch's own CPU kernel runs its backward pass in float32; here both passes are bf16 products
-with float32 sums, and causal blocks above the diagonal are never computed. Everything else (float32, dropout, a cache of keys, other devices)
-goes to PyTorch's kernel unchanged.
+with float32 sums, and causal blocks above the diagonal are never computed. Everything else (float32, dropout, a cache of keys, other devices, a
+forward pass alone without a mask, at which PyTorch's kernel is as fast) goes to PyTorch's kernel unchanged.
 
 B rows, H heads, K key heads, G query heads per key head, T tokens, D head width.
 """
@@ -23,7 +23,7 @@ def attention_forward(module, query: Tensor, key: Tensor, value: Tensor, attenti
                       scaling: float | None = None, is_causal: bool | None = None, **kwargs):
     """Transformers' attention contract: query [B, H, T, D], key and value [B, K, T, D] -> [B, T, H, D]."""
     fits = (
-        products_dtype(query) == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled() and not dropout
+        products_dtype(query) == torch.bfloat16 and query.device.type == "cpu" and not dropout and (torch.is_grad_enabled() or attention_mask is not None)
         and query.shape[2] == key.shape[2] > 1 and (attention_mask is None or attention_mask.dtype == torch.bool)
         and not any(given is not None for name, given in kwargs.items() if name in ("softcap", "position_bias", "cache", "s_aux"))
     )

@@ -4,12 +4,12 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests_shared import changed, edit_json, logits
 
 from luthier.errors import CheckpointError, NonFinite, RecipeError, Refused
 from luthier.methods import METHODS
 from luthier.methods.lora import LoRA
 from luthier.models.load import load
-from tests_shared import changed, edit_json, logits
 
 FAMILIES = ["llama", "llama_untied", "gpt2", "qwen3", "gemma2", "gpt_neox"]
 

@@ -4,13 +4,13 @@ import ast
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests_shared import logits
 
 from luthier.errors import WorkFailed
 from luthier.methods import METHODS
 from luthier.models import freshcheck
 from luthier.models.freshcheck import SCRIPT, fresh_check, in_float32
 from luthier.models.load import load
-from tests_shared import logits
 
 PROBES = [[7, 8, 9, 10, 11], list(range(20, 60))]
 

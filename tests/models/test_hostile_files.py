@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests_shared import changed, edit_json
 
 from luthier.errors import CheckpointError, LuthierError, RecipeError, Refused
 from luthier.methods import METHODS
 from luthier.models.configuration import read_configuration
 from luthier.models.load import facts, load
 from luthier.models.weights import read_header, read_headers, weight_files
-from tests_shared import changed, edit_json
 
 WATCHED = ("pickle.find_class", "exec", "compile", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect", "socket.getaddrinfo", "ctypes.dlopen", "import")
 heard: list[str] = []

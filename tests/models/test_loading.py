@@ -6,13 +6,13 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests_shared import CONFIGURATIONS, ENCODERS, changed, logits
 
 from luthier.errors import CheckpointError, NonFinite, RecipeError
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import facts, load
 from luthier.models.location import locate
 from luthier.models.saving import save_network
-from tests_shared import CONFIGURATIONS, ENCODERS, changed, logits
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name not in ENCODERS])

@@ -1,13 +1,13 @@
 """The memory plan counts what autograd keeps: exact for weights and optimizer, right for activations, and nothing is loaded."""
 import pytest
 import torch
+from tests_shared import CONFIGURATIONS
 
 from luthier.errors import DoesNotFit
 from luthier.methods import METHODS
 from luthier.models.load import load
 from luthier.models.machine import cores, machine
 from luthier.models.memory import MemoryPlan, plan_memory, require_room
-from tests_shared import CONFIGURATIONS
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
