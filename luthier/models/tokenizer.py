@@ -6,16 +6,17 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
 from luthier.errors import Refused
-from luthier.models.configuration import FORBIDDEN, read_object
+from luthier.models.configuration import FORBIDDEN, read_configuration, read_object
 
 MAX_TOKENIZER_BYTES = 256 << 20
 TEMPLATE_BYTES = 1 << 20
 CHECKED = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
-def load_tokenizer(folder: Path, root: Path, config: PreTrainedConfig) -> tuple[object, str | None, list[str]]:
-    """The tokenizer, its chat template and notices. `config` is the checked configuration: the folder's own is not read again. Files that name code, are damaged or absurdly large are Refused."""
+def load_tokenizer(folder: Path, root: Path, config: PreTrainedConfig | None = None) -> tuple[object, str | None, list[str]]:
+    """The tokenizer, its chat template and notices. `config` is the checked configuration; without it, it is read here. Files that name code, are damaged or absurdly large are Refused."""
     notices = []
+    config = read_configuration(folder, root)[0] if config is None else config
     for name in CHECKED:
         if (folder / name).exists():
             entries = read_object(folder, name, root=root, limit=MAX_TOKENIZER_BYTES)

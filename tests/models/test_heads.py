@@ -131,3 +131,16 @@ def test_class_head_sums_over_rows(tiny_bert):
     logits = language_model.network(input_ids=tokens, attention_mask=attend).logits
     assert count == 4 and total.item() == pytest.approx(F.cross_entropy(logits, label, reduction="sum").item(), rel=1e-6)
     assert language_model.head.probabilities(language_model.network, tokens, attend).sum(-1) == pytest.approx(torch.ones(4), rel=1e-5)
+
+
+def test_embeddings_are_means_over_each_row_alone(tiny_bert):
+    from luthier.models.embedding import embed
+
+    language_model = load(str(tiny_bert), head="sequence_class", labels=["a", "b"])
+    rows = [[7, 8, 9], [10] * 30, [], [11, 12]]
+    together = embed(language_model, rows, tokens_at_once=64)
+    assert together.shape == (4, 32) and together.dtype == "float32"
+    for index in (0, 1, 3):
+        with torch.no_grad():
+            mean = language_model.network.bert(input_ids=torch.tensor([rows[index]])).last_hidden_state[0].mean(0)
+        assert torch.allclose(torch.from_numpy(together[index]), mean, atol=1e-5)

@@ -248,3 +248,10 @@ def test_real_models_equal_stock(name, test_data):
     assert torch.equal(ours, theirs) and language_model.network.dtype == torch.float32
     loss = -language_model.head.token_logprobs(language_model.network, torch.tensor([tokens])).sum().item() / (len(tokens) - 1)
     assert loss < 0.7 * math.log(language_model.network.config.vocab_size), "a model that has learned stories finds this one likely"
+
+
+def test_a_tokenizer_loads_without_its_network(tiny_llama):
+    from luthier.models.tokenizer import load_tokenizer
+
+    tokenizer, template, _ = load_tokenizer(tiny_llama, tiny_llama)
+    assert tokenizer.decode(tokenizer("é!", add_special_tokens=False).input_ids) == "é!" and "assistant" in template
