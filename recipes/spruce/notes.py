@@ -1,7 +1,7 @@
 """Short exchanges that the project writes for spruce: the answer takes names, numbers and words from the question.
 
-Small models learn late to carry a word over from what was said; a twelfth of such text brings it early. The words are those of the corpus
-itself, the desks and lists are not the instrument shop's, and no row shares 13 words with a sample.
+Small models learn late to carry a word over from what was said, so it is practised apart. The words are those of the corpus itself, the
+desks and lists are not the instrument shop's, and no row shares 13 words with a sample.
 """
 
 import json
