@@ -19,8 +19,10 @@ from luthier.models.load import AUTO, prepare_configuration
 from luthier.models.location import Location, locate
 from luthier.models.logprobs import CHUNK_BYTES
 
-LIBRARIES = {"cpu": 620 << 20, "cuda": 900 << 20, "mps": 700 << 20}
+LIBRARIES = {"cpu": 400 << 20, "cuda": 900 << 20, "mps": 700 << 20}
 """Resident size of the process before a network is there: interpreter, PyTorch, Transformers, PEFT; on a GPU the device's own context."""
+WORKING = {"cpu": 0.4, "cuda": 0.15, "mps": 0.3}
+"""Intermediate results of the two passes and gaps between blocks, as a share of what is kept; measured on a CPU, assumed elsewhere."""
 HEAD_CHUNKS = 4
 """Chunks of logits that live at once: raw, float32, probabilities, gradient."""
 
@@ -30,7 +32,7 @@ class MemoryPlan:
     """The memory of one training, by part."""
 
     parts: dict[str, int] = field(default_factory=dict)
-    """Bytes of weights, gradients, optimizer, activations, loss and libraries."""
+    """Bytes of weights, gradients, optimizer, activations, loss, working space and libraries."""
     trainable: int = 0
     """Parameters that are learned."""
     parameters: int = 0
@@ -69,10 +71,11 @@ def plan_memory(
     activations = kept_bytes(network, low, rows, min(length, language_model.context))
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     learned = sum(parameter.numel() for parameter in trainable)
+    loss = loss_bytes(language_model, rows * min(length, language_model.context))
     parts = {
         "weights": sum(parameter.numel() * parameter.element_size() for parameter in network.parameters()),
         "gradients": 4 * learned, "optimizer": 8 * learned, "activations": activations,
-        "loss": loss_bytes(language_model, rows * min(length, language_model.context)), "libraries": LIBRARIES[device],
+        "loss": loss, "working": int(WORKING[device] * (activations + loss)), "libraries": LIBRARIES[device],
     }
     return MemoryPlan(parts, learned, language_model.num_parameters)
 
@@ -85,7 +88,7 @@ def require_room(plan: MemoryPlan, free: int) -> None:
     change = {
         "activations": "halve training.tokens_per_micro_batch, or set training.gradient_checkpointing=true; neither changes what is learned",
         "loss": "halve training.tokens_per_micro_batch; it does not change what is learned",
-        "libraries": "close other programs",
+        "working": "halve training.tokens_per_micro_batch; it does not change what is learned", "libraries": "close other programs",
     }
     raise DoesNotFit(
         f"this training needs about {plan.total / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free; the largest part is {largest}", code="M101",
