@@ -7,8 +7,8 @@ from pathlib import Path
 from luthier.errors import DataError, LuthierError
 from luthier.evaluation.statistics import detectable_before
 from luthier.models.load import facts
-from luthier.models.tokenizer import load_tokenizer
 from luthier.models.location import locate
+from luthier.models.tokenizer import load_tokenizer
 from luthier.preparation.checks import check_tokens
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.show import spans

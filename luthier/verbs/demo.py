@@ -18,7 +18,7 @@ RECIPE = {
     "model": "spruce",
     "task": {"name": "chat"},
     "method": "full",
-    "training": {"epochs": 3, "learning_rate": 1.2e-3, "batch_size": 16, "validation_rows": 16},
+    "training": {"epochs": 4, "learning_rate": 1e-3, "batch_size": 16, "evaluate_every": 60, "validation_rows": 8},
     "evaluation": {"shots": 4},
 }
 """What the demo tunes with; few shots, since each of them is read again for every answer."""

@@ -3,7 +3,6 @@ from dataclasses import dataclass
 
 import torch
 
-
 from luthier.errors import CheckpointError
 from luthier.files import read_json, verify
 from luthier.models.language_model import LanguageModel

@@ -6,8 +6,8 @@ from pathlib import Path
 from luthier import settings
 from luthier.evaluation.statistics import detectable_before
 from luthier.files import free_bytes
-from luthier.models.location import locate
 from luthier.models.load import facts
+from luthier.models.location import locate
 from luthier.models.machine import machine
 from luthier.models.memory import plan_memory
 from luthier.models.speed import operations_per_second
@@ -19,6 +19,7 @@ from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, settle
 from luthier.verbs.training import order_of
+
 
 def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, say: Say = silent) -> Answered:
     """What a training would need. Returns `{model, method, memory, time, disk, resolved, minimum_detectable, fits, sentence, change}`; bytes and seconds."""

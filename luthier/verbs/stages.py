@@ -12,7 +12,7 @@ from luthier.data import dataset
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError, RecipeError
 from luthier.models.language_model import LanguageModel
-from luthier.models.load import ModelFacts, facts, load
+from luthier.models.load import ModelFacts, load
 from luthier.models.machine import Machine, machine
 from luthier.preparation.cache import prepare
 from luthier.preparation.renderer import Renderer

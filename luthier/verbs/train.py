@@ -1,6 +1,7 @@
 """`train`: data, baselines, steps, verdict, save-and-reload check, report; every stage leaves its part in the run's folder, so that any can be resumed."""
 import contextlib
 import platform
+import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +16,8 @@ from luthier.errors import CheckpointError, LuthierError, Stopped, WorkFailed
 from luthier.evaluation.planning import minimum_detectable
 from luthier.evaluation.report import write_card, write_report
 from luthier.files import digest, staged_folder, write_file, write_json
+from luthier.models.card import card_facts
+from luthier.models.energy import joules, used
 from luthier.models.freshcheck import fresh_check
 from luthier.models.load import facts
 from luthier.models.machine import machine
@@ -106,15 +109,16 @@ class Work:
         self.run, self.recipe, self.say, self.stopping = run, recipe, say, stopping
 
     def go(self, *, resuming: bool) -> dict:
-        began = time.perf_counter()
+        began, energy = time.perf_counter(), joules()
         self.prepare()
         before = self.baselines()
         self.tune(resuming)
         best_step = load_best(self.run, self.parameters, self.say)
         verdict = self.judge(before)
         self.keep_model(best_step)
-        cost = {"seconds": round(time.perf_counter() - began, 2), "tokens": self.tokens_read(), "threads": torch.get_num_threads()}
-        self.run.update(status="done", phase="done", seconds=cost["seconds"], cost=cost, error=None)
+        cost = {"seconds": round(time.perf_counter() - began, 2), "tokens": self.tokens_read(), "threads": torch.get_num_threads(), "energy_joules": used(energy, joules())}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.run.update(status="done", phase="done", seconds=cost["seconds"], cost=cost, measured={"memory": peak, "seconds": cost["seconds"]}, error=None)
         write_report(self.run.path)
         self.say(Event("done", f"report {self.run.path}/report.html"))
         return verdict
@@ -144,7 +148,7 @@ class Work:
         run.update(
             seed=recipe.seed, versions=versions(), machine=vars(here), task=recipe.task.name, method=recipe.method.name, objective=recipe.objective.name,
             data={"fingerprint": self.data.fingerprint, "file": recipe.data.train, "rows": {split: self.data.count(split) for split in ("train", "validation", "test")}},
-            model={"name": recipe.model, "fingerprint": self.language_model.fingerprint, "parameters": base.parameters, "kind": base.kind},
+            model={"name": recipe.model, "fingerprint": self.language_model.fingerprint, "parameters": base.parameters, "kind": base.kind, **card_facts(self.language_model.folder)},
             loads_in=self.recipe.method.loads_in(),
         )
 

@@ -2,8 +2,9 @@
 
     python -m recipes.spruce.corpus CORPUS --notes 14000
     python -m recipes.spruce.pretrain CORPUS FIRST --without notes --stop 600                            # language
-    python -m recipes.spruce.pretrain CORPUS SECOND --start FIRST --share 0.2 --peak 1.5e-3              # all notes and a fifth of the rest: carrying words over
-    python -m recipes.spruce.export SECOND
+    python -m recipes.spruce.pretrain CORPUS SECOND --start FIRST --share 0.2 --peak 1.5e-3              # all notes and a fifth of the rest
+    python -m recipes.spruce.pretrain CORPUS THIRD --start SECOND --share 0.1 --peak 1.5e-3 --threads 2  # all notes again and a tenth of the rest
+    python -m recipes.spruce.export THIRD
 
 A second call continues by itself where the first stopped.
 
