@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from conftest import CONFIGURATIONS, ENCODERS, VOCABULARY
 from safetensors.torch import load_file, save_file
+from tiny_models import CONFIGURATIONS, ENCODERS, VOCABULARY
 
 __all__ = ["CONFIGURATIONS", "ENCODERS", "VOCABULARY", "changed", "edit_json", "logits"]
 
