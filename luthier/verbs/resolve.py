@@ -57,7 +57,7 @@ def epochs(facts: Circumstances) -> tuple[float, str]:
 def tokens_per_micro_batch(facts: Circumstances) -> tuple[int, str]:
     if facts.accelerator:
         return max(facts.context, 16384), "fills a GPU; lower it if memory is short, nothing else changes"
-    return max(256, min(facts.context, 2048)), "a few thousand tokens keep the processor's caches warm"
+    return 2048, "about two thousand tokens keep the processor busy and its caches warm; lower it if memory is short, nothing else changes"
 
 
 def steps_between_looks(settings: TrainingSettings, facts: Circumstances) -> tuple[int, str]:
