@@ -25,7 +25,7 @@ def opened(root: Path):
 
 
 def record(root: Path, *, test_split: str, run: str) -> int:
-    """Note that `run` was evaluated on a test split; returns how many different evaluations that split has now had."""
+    """Note that `run` was evaluated on a test split; returns how many evaluations that split has now had."""
     with opened(root) as connection:
         connection.execute("INSERT INTO evaluations VALUES (?, ?, ?)", (test_split, run, time.time()))
-        return connection.execute("SELECT COUNT(DISTINCT run) FROM evaluations WHERE test_split = ?", (test_split,)).fetchone()[0]
+        return connection.execute("SELECT COUNT(*) FROM evaluations WHERE test_split = ?", (test_split,)).fetchone()[0]
