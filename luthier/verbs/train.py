@@ -27,10 +27,11 @@ from luthier.runs.folder import Run
 from luthier.training import checkpoint
 from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.recipe import Recipe
+from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import RunResult
 from luthier.verbs.stages import DEMONSTRATION, load_base, open_recipe, prepare_tokens, read_data, refuse_unlearnable, renderer_of, respond_with, settle
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.training import Look, Trainer, load_best, micro_batches, order_of, total_steps, validation_loss
+from luthier.verbs.training import Look, Trainer, load_best, micro_batches, order_of, validation_loss
 
 NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "data.")
 """Recipe keys that may differ on resume: they do not touch the weights; the data speaks through its fingerprint."""

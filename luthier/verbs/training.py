@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from luthier.errors import CheckpointError, Stopped
+from luthier.errors import CheckpointError, DiskError, Stopped
 from luthier.files import free_bytes
 from luthier.objectives.loss import Objective
 from luthier.preparation.batches import collate
@@ -20,7 +20,6 @@ from luthier.training.optimizer import adamw, load_state, state_tensors
 from luthier.training.schedule import Schedule, warmup_steps
 from luthier.training.settings import TrainingSettings
 from luthier.training.watch import Watch
-from luthier.verbs.resolve import total_steps
 from luthier.verbs.stopping import Stopping
 
 COLUMNS = ("seconds", "tokens_per_second")
@@ -133,8 +132,6 @@ class Trainer:
 
     def pre_flight(self) -> None:
         """Refuse to start where two checkpoints would not fit on the disk."""
-        from luthier.errors import DiskError
-
         one = sum(tensor.numel() * 12 for tensor in self.parameters.values())
         if free_bytes(self.run.path) < 2 * one:
             raise DiskError(f"two checkpoints need {2 * one:,} bytes, free are {free_bytes(self.run.path):,}", code="F105", file=str(self.run.path), hint="free some space, or set LUTHIER_RUNS to a folder on another disk")
@@ -227,6 +224,3 @@ def load_best(run: Run, parameters: dict, say: Say) -> int:
     checkpoint.load_weights(parameters, weights, folder)
     say(Event("note", f"kept step {state.step:,}, the best on validation", {"step": state.step}))
     return state.step
-
-
-__all__ = ["COLUMNS", "Look", "Trainer", "load_best", "micro_batches", "order_of", "total_steps", "validation_loss"]
