@@ -14,8 +14,10 @@ from luthier.tasks.answers import Answer
 
 
 def chosen_rows(records: Sequence, most: int | None) -> list:
-    """The test rows that everyone answers; a part of them is the first by the split's own hash order, the same for every run."""
-    return list(records if most is None else records[:most])
+    """At most so many rows, evenly spread over the split: files are often sorted by label, and their first rows would stand for one part only."""
+    if most is None or len(records) <= most:
+        return list(records)
+    return [records[index * len(records) // most] for index in range(most)]
 
 
 def compare(

@@ -233,7 +233,7 @@ class Work:
         return validation_loss(self.network, self.objective, store, self.recipe.training, model.pad_token, model.context, model.device)
 
     def validation_scores(self) -> dict[str, float]:
-        rows = self.records("validation")[: self.recipe.training.validation_rows]
+        rows = chosen_rows(self.records("validation"), self.recipe.training.validation_rows)
         if not rows:
             return {}
         answers = self.task.answers(self.language_model, self.renderer, rows)

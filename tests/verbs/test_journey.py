@@ -8,6 +8,7 @@ import luthier
 from luthier.errors import CheckpointError, DataError, GateFailed, LuthierError, RecipeError, WorkFailed
 from luthier.files import read_json
 from luthier.runs.folder import Run
+from luthier.verbs.comparing import chosen_rows
 
 QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamples": 200, "training.validation_rows": 4}
 
@@ -147,3 +148,10 @@ def test_two_runs_of_a_name(base, tickets, here, no_fresh_process):
     with pytest.raises(RecipeError, match="exists"):
         luthier.train(tickets, quick, name="same")
     assert json.loads((here / "runs" / "same" / "run.json").read_text())["status"] == "done"
+
+
+def test_a_part_of_the_rows_stands_for_all_of_them():
+    """A file sorted by label must not be judged by its first labels."""
+    rows = [label for label in "abcdefgh" for _ in range(100)]
+    assert set(chosen_rows(rows, 16)) == set("abcdefgh") and len(chosen_rows(rows, 16)) == 16
+    assert chosen_rows(rows, None) == rows and chosen_rows(rows[:5], 16) == rows[:5]
