@@ -168,12 +168,13 @@ def test_a_loss_that_does_not_repeat_is_refused(base, chats, here):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    rows = Run(here / "runs" / "odd").rows("metrics.jsonl")
-    log.write_text("".join(json.dumps({**row, "loss": row["loss"] + 1e-9} if row["step"] == 4 else row) + "\n" for row in rows))
     last = json.loads((here / "runs" / "odd" / "last.json").read_text())["step"]
-    if last == 3:
-        with pytest.raises(CheckpointError, match="loss of step 4"):
-            train(None, {}, resume="odd")
+    rows = [row for row in Run(here / "runs" / "odd").rows("metrics.jsonl") if row["step"] <= last]
+    rows.append({"kind": "train", "step": last + 1, "loss": 1.25})
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CheckpointError, match=f"loss of step {last + 1}"):
+        train(None, {}, resume="odd")
+    assert json.loads((here / "runs" / "odd" / "last.json").read_text())["step"] == last, "nothing was saved"
 
 
 def test_two_processes_in_one_folder(base, chats, here):
