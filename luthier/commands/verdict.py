@@ -47,15 +47,21 @@ def _contestants(screen: Screen, verdict: dict) -> Table:
     best_first = sorted(rows, key=lambda row: row["value"], reverse=verdict.get("higher_is_better", True))
     largest = max((row["high"] if row.get("high") is not None else row["value"] for row in rows), default=1) or 1
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="faint", pad_edge=False)
-    for title, justify in (("", "left"), (verdict["metric"], "right"), ("95 % interval", "left"), ("", "left"), ("per answer", "right")):
+    for title, justify in (("", "left"), (verdict["metric"], "right"), ("95 % interval", "left"), ("", "left"), ("per answer", "right"), ("cost of 1,000", "right")):
         table.add_column(title, justify=justify, no_wrap=True)
     for row in best_first:
         style = "good" if row["name"] == verdict.get("winner") else ""
         interval = f"{row['low']:.3f} - {row['high']:.3f}" if row.get("low") is not None else ""
         spent = row.get("seconds_per_answer")
-        cells = (visible(row["name"]), f"{row['value']:.3f}", interval, _bar(screen, row["value"] / largest), "" if spent is None else _per_answer(spent))
+        cells = (visible(row["name"]), f"{row['value']:.3f}", interval, _bar(screen, row["value"] / largest), "" if spent is None else _per_answer(spent), _amount(row.get("cost_per_thousand")))
         table.add_row(*(Text(cell) for cell in cells), style=style)
     return table
+
+
+def _amount(cost: float | None) -> str:
+    if cost is None:
+        return ""
+    return f"{cost:,.2f}" if cost >= 0.005 or cost == 0 else "< 0.01"
 
 
 def _per_answer(seconds: float) -> str:

@@ -24,6 +24,20 @@ class Result:
     """By name, over the same rows."""
     note: str = ""
     """How the contestant was made."""
+    seeds: Sequence[dict[str, Metric]] = ()
+    """Where it was trained several times, the metrics of each training; `metrics` are then their means."""
+    setup_seconds: float = 0.0
+    """Time that making it took on this machine: training, an index."""
+    hosted: bool = False
+    """Whether somebody else's machine answered, at a price per token."""
+    energy_joules: float | None = None
+    """Spent while answering, where the machine can tell."""
+    memory_bytes: int | None = None
+    """Most memory of the process while answering."""
+
+    def values_of_seeds(self, metric: str) -> list[float]:
+        """The figure of each training; empty where there was one."""
+        return [one[metric].value for one in self.seeds]
 
 
 def costs(answers: Sequence[Answer]) -> dict:
@@ -46,7 +60,9 @@ def table(results: Sequence[Result], *, headline: str, confidence: float = 0.95,
         for name, metric in result.metrics.items():
             found = interval(metric, confidence=confidence, resamples=resamples, seed=seed)
             figures[name] = {"value": found.value, "low": found.low, "high": found.high, "higher_is_better": metric.higher_is_better}
-        return {"note": result.note, "metrics": figures, **costs(result.answers)}
+        spent = {"setup_seconds": result.setup_seconds, "energy_joules": result.energy_joules, "memory_bytes": result.memory_bytes}
+        seeds = [{name: one.value for name, one in each.items()} for each in result.seeds]
+        return {"note": result.note, "metrics": figures, **costs(result.answers), **spent, **({"seeds": seeds} if seeds else {})}
 
     contestants = {result.name: of_one(result) for result in results}
     return {"headline": headline, "n": len(results[0].answers), "confidence": confidence, "contestants": contestants}

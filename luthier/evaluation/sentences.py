@@ -1,4 +1,4 @@
-"""The verdict in three sentences: better or not; by how much, how surely and on which rows; and what to do next."""
+"""The verdict in sentences: better or not; by how much, how surely and on which rows; what to do next; its cost; what would change it."""
 from dataclasses import dataclass
 
 from luthier.evaluation.wording import figure, metric_words, p_words, percent, rows, seconds
@@ -40,9 +40,10 @@ class Case:
 
 
 def sentence(case: Case) -> str:
-    """Three sentences."""
+    """Three sentences, and two more on the price of the advice where somebody else answered."""
     ending = f"; {case.notice.strip().rstrip('.')}" if case.notice.strip() else ""
-    return f"{outcome(case)}. {size(case)}. {advice(case)}{ending}."
+    parts = [outcome(case), size(case), *([cost(case), change(case)] if case.values["decision"] else []), advice(case) + ending]
+    return ". ".join(part for part in parts if part) + "."
 
 
 def outcome(case: Case) -> str:
@@ -99,15 +100,82 @@ def advice(case: Case) -> str:
     values, other = case.values, case.values["against"]
     if other is None:
         return "Let at least the base answer the same rows: evaluation.contestants=[base,tuned]"
-    if case.better:
+    winner = values["winner"]
+    if case.better and winner == case.tuned:
         few = f"; {rows(values['n'])} are few, so confirm it on more" if values["n"] < FEW_ROWS else ""
         return f"Use {case.tuned}{slower(case)}, and read its worst answers first (luthier examples last --worst 5){few}"
+    if winner not in (case.tuned, other):
+        return f"{dont(case)}: use {winner}{cheaper(case)}{too_small(case)}"
+    if case.better:
+        return f"{dont(case)}: use {winner}{cheaper(case)}"
+    if winner == case.tuned:
+        return f"Use {case.tuned}: it costs less than {other}, and is not shown to be worse"
     if case.unchanged:
         return f"Do not use it: raise training.learning_rate or training.epochs and train again, or use {other}"
     if values["difference"]["high"] < 0:
         lift = f"; tuning did lift base from {case.figure('base')}, so a larger base or more rows may get there" if case.lifted else ""
         return f"Do not fine-tune this base for this: use {other}{lift}"
     return f"Do not fine-tune on this evidence: use {other}{too_small(case)}"
+
+
+def dont(case: Case) -> str:
+    """How the advice starts where something cheaper than the best wins."""
+    return f"Use more than {case.tuned} alone" if case.values["winner"].startswith(case.tuned) else "Do not fine-tune for this"
+
+
+def cheaper(case: Case) -> str:
+    """Why the winner need not be the best."""
+    decision = case.values["decision"]
+    if decision["winner"] == decision["best"]:
+        return ", which nothing cheaper comes near"
+    margin = figure(decision["margin"], case.values["metric"])
+    how = "is surely within" if decision["proven"] else "is not shown to be worse by more than"
+    return f", which costs less than {decision['best']} and {how} {margin}"
+
+
+def cost(case: Case) -> str:
+    """What the winner's answers cost, and from how many on that beats a hosted model."""
+    decision = case.values["decision"]
+    spent = f"{decision['winner']} costs {money(decision['cost_per_thousand'], decision['currency'])} per 1,000 answers if {decision['volume']:,} are asked"
+    hosted = decision["hosted"]
+    if not hosted:
+        return spent
+    price = f"{hosted['name']} at {money(hosted['per_thousand'], decision['currency'])}"
+    if hosted["break_even"] is None:
+        return f"{spent}, and never becomes cheaper than {price}"
+    if hosted["break_even"] == 0:
+        return f"{spent}, from the first answer less than {price}"
+    return f"{spent}, and becomes cheaper than {price} above {rounded(hosted['break_even'])} answers"
+
+
+def change(case: Case) -> str:
+    """What would change the answer."""
+    decision, metric = case.values["decision"], case.values["metric"]
+    reasons = []
+    if decision["rows_to_prove"]:
+        reasons.append(f"about {rounded(decision['rows_to_prove'])} test rows, which would show whether {decision['winner']} is within {figure(decision['margin'], metric)} of {decision['best']}")
+    reasons += [f"more than {rounded(volume)} answers, from where {name} costs less" for name, volume in sorted(decision["cheaper_above"].items(), key=lambda item: item[1])[:1]]
+    if decision["best"] == decision["winner"]:
+        rivals = [line for line in case.values["contestants"] if line["name"] in decision["surely_worse"] and line["cost_per_thousand"] < decision["cost_per_thousand"]]
+        gaps = [abs(case.contestant(decision["best"])["value"] - line["value"]) for line in rivals]
+        if gaps:
+            near = rivals[gaps.index(min(gaps))]["name"]
+            reasons.append(f"a margin above {figure(min(gaps), metric)}, with which {near} would do")
+    elif decision["behind"] and decision["behind"]["value"] > 0:
+        reasons.append(f"a margin below {figure(max(0.0, decision['behind']['low']), metric)}")
+    return f"This would change the answer: {'; or '.join(reasons)}" if reasons else ""
+
+
+def money(amount: float, currency: str) -> str:
+    """An amount with the digits that its size deserves."""
+    digits = 2 if amount >= 0.1 or amount == 0 else 4
+    return f"{amount:,.{digits}f} {currency}" if amount >= 5e-5 or amount == 0 else f"less than 0.0001 {currency}"
+
+
+def rounded(count: float) -> str:
+    """A count with two digits that matter: nobody should believe more of them."""
+    count = int(float(f"{count:.2g}"))
+    return f"{count:,}"
 
 
 def slower(case: Case) -> str:

@@ -21,3 +21,11 @@ class EvaluationSettings:
     """Bootstrap resamples behind every interval."""
     confidence: Annotated[float, Gt(0.5), Lt(1)] = 0.95
     """Share of the time that an interval is to hold the truth."""
+    margin: Annotated[float, Ge(0)] | Literal["auto"] = "auto"
+    """How much worse than the best an answer may be if it costs less, in the unit of the headline figure; auto: a hundredth of its scale."""
+    volume: Annotated[int, Ge(1)] = 10_000
+    """Answers over which what must be paid once is spread."""
+    prices: str | None = None
+    """A price table of your own; none: the shipped one, `luthier/evaluation/prices.yaml`."""
+    seeds: Annotated[int, Ge(1), Le(20)] = 1
+    """Trainings with different seeds whose spread goes into the interval; the first one is kept."""

@@ -5,7 +5,8 @@ corrected for bias and skew (BCa, Efron 1987: macro-F1 of a resample is too low 
 (Hesterberg 2015).
 A difference of two contestants uses the same draws for both. Whether a difference could be chance alone is asked twice: by exact
 McNemar where rows are right or wrong, by swapping the two contestants' answers row by row (approximate randomisation) otherwise.
-Everything is a pure function of (metric, seed). Axes: R resamples, N rows, S parts of a metric.
+Rows that share a group (a customer, a document) are drawn and swapped together: `clustered` folds them into one line of parts, and
+everything else stays as it is. Everything is a pure function of (metric, seed). Axes: R resamples, N rows, S parts of a metric.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,24 @@ class Difference:
     """Name of the test of no difference."""
     p_value: float
     """Probability of a difference at least this large where there is none."""
+
+
+# ---- groups ---------------------------------------------------------------------------------------
+def clustered(metric: Metric, groups: Sequence[object]) -> Metric:
+    """The same figure over groups of rows (Field and Welsh 2007): one line of parts per group, so that a resample draws whole groups.
+
+    A row whose group is None is a group of its own. The value stays; a group's per-row entry is the mean of its rows.
+    """
+    if len(groups) != len(metric):
+        raise ValueError(f"{len(groups)} groups for {len(metric)} rows")
+    numbers: dict[object, int] = {}
+    group_N = np.array([numbers.setdefault(("row", at) if group is None else ("group", group), len(numbers)) for at, group in enumerate(groups)])
+    if len(numbers) == len(metric):
+        return metric
+    parts_GS = np.zeros((len(numbers), metric.parts_NS.shape[1]))
+    np.add.at(parts_GS, group_N, metric.parts_NS)
+    sizes_G = np.bincount(group_N)
+    return Metric(metric.name, metric.value, np.bincount(group_N, weights=metric.per_row) / sizes_G, metric.higher_is_better, parts_GS, metric.finish)
 
 
 # ---- draws --------------------------------------------------------------------------------------
@@ -163,7 +182,7 @@ def difference_without_spread(value: float, first: Metric, second: Metric, confi
 
 def no_difference(first: Metric, second: Metric, *, resamples: int = 2000, seed: int = 0) -> tuple[str, float]:
     """The test that fits: exact McNemar for accuracy and exact match, approximate randomisation for every other figure."""
-    if first.name in ("accuracy", "exact_match"):
+    if first.name in ("accuracy", "exact_match") and all(set(np.unique(one.per_row)) <= {0.0, 1.0} for one in (first, second)):
         return "exact McNemar", mcnemar(first.per_row, second.per_row)
     return "approximate randomisation", randomisation(first, second, rounds=resamples, seed=seed)
 
@@ -243,3 +262,6 @@ def announcement(num_rows: int, *, confidence: float = 0.95) -> str:
     )
 
 
+def rows_that_show(difference: float, *, shown: float, num_rows: int) -> int:
+    """Test rows that would show a difference of this size where `num_rows` of the same kind show `shown`; spread falls with the root of rows."""
+    return int(np.ceil(num_rows * (shown / difference) ** 2))

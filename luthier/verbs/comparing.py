@@ -3,8 +3,10 @@ import json
 from collections.abc import Callable, Sequence
 
 from luthier.evaluation.contestants import CONTESTANTS, make
+from luthier.evaluation.prices import read as read_prices
 from luthier.evaluation.results import Result, lines, table
 from luthier.evaluation.settings import EvaluationSettings
+from luthier.evaluation.verdict import Rule
 from luthier.evaluation.verdict import verdict as judge
 from luthier.files import digest, write_file, write_json
 from luthier.runs.evaluations import record
@@ -65,6 +67,8 @@ def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Res
         rows = lines(result, headline=task.headline, questions=questions, targets=targets, origins=[row.origin for row in records])
         write_file(run.evaluation_folder / f"{result.name}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     write_json(run.evaluation_folder / "results.json", table(results, headline=task.headline, **options))
-    found = judge(results, metric=task.headline, times_evaluated=times, notice=notice, **options)
+    groups = [row.group for row in records]
+    rule = Rule(settings.margin, settings.volume, read_prices(settings.prices))
+    found = judge(results, metric=task.headline, times_evaluated=times, notice=notice, groups=groups if any(groups) else (), rule=rule, **options)
     write_json(run.path / "verdict.json", found)
     return found

@@ -14,7 +14,7 @@ from luthier.metrics.language import bits_per_character
 from luthier.metrics.metric import mean
 from luthier.tasks.answers import Answer
 
-KEYS = "metric higher_is_better n winner against difference paired_test minimum_detectable contestants sentence".split()
+KEYS = "metric higher_is_better n winner against difference paired_test minimum_detectable contestants decision sentence".split()
 LABELS = [f"label {number}" for number in range(8)]
 
 
@@ -39,7 +39,7 @@ def test_the_shape_is_the_documented_one():
     found = judged(labelled("tuned", 200, 0.9, 1), labelled("tfidf", 200, 0.6, 2), labelled("base", 200, 0.1, 3))
     assert list(found) == KEYS
     assert list(found["difference"]) == ["value", "low", "high"]
-    assert [list(line) for line in found["contestants"]] == [["name", "value", "low", "high", "seconds_per_answer", "tokens"]] * 3
+    assert [list(line) for line in found["contestants"]] == [["name", "value", "low", "high", "seconds_per_answer", "tokens", "cost_per_thousand"]] * 3
     assert found["contestants"][0]["tokens"] == {"input": 30, "output": 2}
     assert json.loads(json.dumps(finite(found), allow_nan=False)) == found
 
