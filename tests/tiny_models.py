@@ -8,6 +8,7 @@ TEMPLATE = (
 )
 
 WIDTHS = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 256}
+PLAIN = {"vocab_size": VOCABULARY, "hidden_size": 32, "max_position_embeddings": 256}
 CONFIGURATIONS = {
     "llama": ("LlamaConfig", {**WIDTHS, "num_key_value_heads": 2, "tie_word_embeddings": True}),
     "llama_untied": ("LlamaConfig", {**WIDTHS, "num_key_value_heads": 2, "tie_word_embeddings": False}),
@@ -20,8 +21,25 @@ CONFIGURATIONS = {
     "granite": ("GraniteConfig", {**WIDTHS, "num_key_value_heads": 2, "logits_scaling": 3.0}),
     "gpt_neox": ("GPTNeoXConfig", {**WIDTHS}),
     "phi": ("PhiConfig", {**WIDTHS, "num_key_value_heads": 4}),
+    "phi3": ("Phi3Config", {**WIDTHS, "num_key_value_heads": 2, "pad_token_id": 0}),
+    "falcon": ("FalconConfig", {**PLAIN, "num_hidden_layers": 2, "num_attention_heads": 4, "new_decoder_architecture": True, "num_kv_heads": 2, "alibi": False}),
+    "falcon_alibi": ("FalconConfig", {**PLAIN, "num_hidden_layers": 2, "num_attention_heads": 4, "multi_query": False, "alibi": True, "parallel_attn": False, "bias": True}),
+    "opt": ("OPTConfig", {**PLAIN, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "word_embed_proj_dim": 32, "dropout": 0.0, "pad_token_id": 0}),
+    "bloom": ("BloomConfig", {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "mixtral": ("MixtralConfig", {**WIDTHS, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen3_moe": ("Qwen3MoeConfig", {**WIDTHS, "num_key_value_heads": 2, "head_dim": 8, "moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}),
+    "gpt_oss": ("GptOssConfig", {**WIDTHS, "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 64}),
+    "deepseek_v3": ("DeepseekV3Config", {
+        **WIDTHS, "moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1,
+        "kv_lora_rank": 8, "q_lora_rank": 12, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8,
+    }),
     "bert": ("BertConfig", {**WIDTHS, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}),
     "roberta": ("RobertaConfig", {**WIDTHS, "pad_token_id": 0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}),
     "distilbert": ("DistilBertConfig", {"vocab_size": VOCABULARY, "dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "max_position_embeddings": 256, "dropout": 0.0}),
+    "deberta": ("DebertaV2Config", {
+        **WIDTHS, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True, "pooler_hidden_size": 32,
+        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+    }),
+    "modernbert": ("ModernBertConfig", {**WIDTHS, "pad_token_id": 0, "local_attention": 64, "cls_token_id": 1, "sep_token_id": 2}),
 }
-ENCODERS = ("bert", "roberta", "distilbert")
+ENCODERS = ("bert", "roberta", "distilbert", "deberta", "modernbert")

@@ -12,6 +12,7 @@ from luthier.errors import RecipeError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from luthier.models.families import Family
     from luthier.models.language_model import LanguageModel
 
 
@@ -21,6 +22,11 @@ class Full:
 
     name: ClassVar[str] = "full"
     base_is_frozen: ClassVar[bool] = False
+    merges: ClassVar[bool] = True
+    positions: ClassVar[int] = 0
+
+    def refusal(self, head: str, family: Family) -> str | None:
+        """Every network can learn whole."""
 
     def apply(self, language_model: LanguageModel) -> nn.Module:
         """Make every parameter trainable; returns the network itself."""

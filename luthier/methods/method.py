@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from luthier.models.families import Family
     from luthier.models.language_model import LanguageModel
 
 
 class Method(Protocol):
     """How weights change. A dataclass: its fields are its settings."""
 
+    name: ClassVar[str]
     base_is_frozen: ClassVar[bool]
     """Whether the base's own weights stay as they are, so that they may be kept in low precision."""
+    merges: ClassVar[bool]
+    """Whether the result can become a plain network."""
+    positions: int
+    """Positions of the context that it takes for itself."""
+
+    def refusal(self, head: str, family: Family) -> str | None:
+        """Why it cannot work with this head on this family, in words that follow the family's name; None where it can."""
 
     def apply(self, language_model: LanguageModel) -> nn.Module:
         """Inject what is learned, set requires_grad, and return the network to train."""

@@ -11,7 +11,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig
 
 from luthier.errors import CheckpointError, RecipeError, Refused
 from luthier.files import resolve
-from luthier.models.families import family_of
+from luthier.models.families import MEMBERS, family_of
 
 MAX_CONFIG_BYTES = 1 << 20
 MAX_DEPTH = 16
@@ -74,13 +74,13 @@ def read_configuration(folder: Path, root: Path | None = None) -> tuple[PreTrain
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise RecipeError(
             f"{folder}/config.json names the model type {model_type!r}, which this version of Transformers does not know",
-            code="R120", hint="choose a model with a Llama, GPT-2, Qwen, Mistral, Gemma or BERT-style architecture",
+            code="R120", hint=f"choose a model of one of these families: {', '.join(member.name for member in MEMBERS)}",
         )
     if "quantization_config" in raw:
         raise RecipeError(f"{folder} holds quantised weights, which cannot be trained here", code="R121", hint="choose the unquantised model")
     check_limits(raw, folder)
     config_class = CONFIG_MAPPING[model_type]
-    known = {field.name for field in dataclasses.fields(config_class)} | set(family_of(model_type).further_fields) | set(config_class.attribute_map)
+    known = {field.name for field in dataclasses.fields(config_class)} | set(family_of(model_type).further_fields) | {*config_class.attribute_map, *config_class.attribute_map.values()}
     passed = {name: value for name, value in raw.items() if name in known and not name.startswith("_") and name not in FORBIDDEN}
     dropped = sorted(set(raw) - set(passed) - HARMLESS)
     passed = {name: value for name, value in passed.items() if name not in HARMLESS}
@@ -98,7 +98,8 @@ def check_limits(raw: dict, folder: Path) -> None:
         value = raw.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= limit:
-            raise Refused(f"{folder}/config.json: {name} is {str(value)[:40]}; allowed are whole numbers from 1 to {limit:,}", code="S106", field=name)
+        least = 0 if name == "type_vocab_size" else 1  # DeBERTa has no token types
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= limit:
+            raise Refused(f"{folder}/config.json: {name} is {str(value)[:40]}; allowed are whole numbers from {least} to {limit:,}", code="S106", field=name)
     if isinstance(raw.get("id2label"), dict) and len(raw["id2label"]) > LIMITS["num_labels"]:
         raise Refused(f"{folder}/config.json names {len(raw['id2label']):,} labels", code="S106", field="id2label")

@@ -214,6 +214,8 @@ def tie_by_what_is_stored(skeleton: nn.Module, config: PreTrainedConfig, tensors
         tensors[embedding_name] = tensors[output_name]
         config.tie_word_embeddings = True
         return ["only the output layer is stored: it serves as the input embedding too"]
+    if any(tensor.shape == output.weight.shape for name, tensor in tensors.items() if name not in (embedding_stored, output_name)):
+        return []  # stored under a name of its family's own, which loading knows
     if output_name not in tensors and embedding_stored is not None and not config.tie_word_embeddings and id(output.weight) in names:
         config.tie_word_embeddings = True
         return ["no output layer is stored: the input embedding serves as the output layer too"]

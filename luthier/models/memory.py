@@ -13,7 +13,7 @@ from torch.func import functional_call
 from luthier.errors import DoesNotFit
 from luthier.models.configuration import read_configuration
 from luthier.models.families import Family, family_of
-from luthier.models.heads import CausalHead, SequenceClassHead, body_of
+from luthier.models.heads import CausalHead, SequenceClassHead, body_of, transformer_of
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import AUTO, prepare_configuration
 from luthier.models.location import Location, locate
@@ -112,8 +112,12 @@ def shape_of(place: Location, config, family: Family, labels: int, dtype: torch.
 def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, length: int) -> int:
     """Bytes that autograd keeps between forward and backward pass, each storage once, parameters left out."""
     body, kept, alive = body_of(network), {}, []
+    halved = bool(family_of(transformer_of(network).config.model_type).experts) and autocast is None  # the products of experts have shapes for bf16 alone
     with FakeTensorMode():  # unlike the meta device, it knows which kernels and types a real CPU would use
-        state = {name: torch.empty(tensor.shape, dtype=tensor.dtype, requires_grad=tensor.requires_grad) for name, tensor in (*body.named_parameters(), *body.named_buffers())}
+        state = {
+            name: torch.empty(tensor.shape, dtype=torch.bfloat16 if halved and tensor.is_floating_point() else tensor.dtype, requires_grad=tensor.requires_grad)
+            for name, tensor in (*body.named_parameters(), *body.named_buffers())
+        }
         known = {tensor.untyped_storage()._cdata for tensor in state.values()}
 
         def note(tensor: Tensor) -> Tensor:
@@ -126,7 +130,7 @@ def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, leng
         low = contextlib.nullcontext() if autocast is None else torch.autocast("cpu", autocast)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), low:
             alive.append(functional_call(body, state, kwargs={"input_ids": torch.zeros(rows, length, dtype=torch.long), "use_cache": False}))
-    return sum(kept.values())
+    return sum(kept.values()) * (2 if halved else 1)
 
 
 def loss_bytes(language_model: LanguageModel, positions: int) -> int:

@@ -3,6 +3,7 @@ import json
 
 import pytest
 import torch
+from methods_shared import trained
 from safetensors.torch import load_file, save_file
 from tests_shared import changed, edit_json, logits
 
@@ -12,25 +13,6 @@ from luthier.methods.lora import LoRA
 from luthier.models.load import load
 
 FAMILIES = ["llama", "llama_untied", "gpt2", "qwen3", "gemma2", "gpt_neox"]
-
-
-def nudge(method, network, seed=0):
-    """Move every trainable weight, as training would."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in method.trainable(network).values():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-
-
-def trained(method, folder, **how):
-    """A base, the network a method made of it after a change, and the logits of both."""
-    torch.manual_seed(0)
-    language_model = load(str(folder), **how)
-    before = logits(language_model.network)
-    network = method.apply(language_model)
-    language_model.network = network
-    nudge(method, network)
-    return language_model, network, before
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -46,7 +28,7 @@ def test_a_step_changes_what_is_trainable_and_nothing_else(name, tiny_llama):
         optimizer.step()
         optimizer.zero_grad()
     moved = {key for key, parameter in network.named_parameters() if not torch.equal(parameter, before[key])}
-    assert moved == set(parameters) and len(moved) > 10
+    assert moved == set(parameters) and len(moved) >= 4
     assert language_model.num_trainable == sum(parameter.numel() for parameter in parameters.values())
 
 
@@ -71,8 +53,9 @@ def test_saved_results_load_here_and_in_stock(name, family, tiny_model, tmp_path
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_merged_adapter_is_a_plain_network_that_computes_the_same(family, tiny_model):
-    method = LoRA(rank=4)
+@pytest.mark.parametrize("name", [name for name, member in METHODS.items() if member.merges and member.base_is_frozen])
+def test_a_merged_adapter_is_a_plain_network_that_computes_the_same(name, family, tiny_model):
+    method = METHODS[name]()
     language_model, network, _ = trained(method, tiny_model(family))
     after = logits(network)
     merged = method.merge(network, language_model)
@@ -81,8 +64,9 @@ def test_a_merged_adapter_is_a_plain_network_that_computes_the_same(family, tiny
     assert torch.equal(logits(network), after), "the live network is left alone"
 
 
-def test_switched_off_lora_is_its_base(tiny_llama):
-    method = LoRA(rank=4)
+@pytest.mark.parametrize("name", [name for name, member in METHODS.items() if member.base_is_frozen])
+def test_switched_off_a_method_is_its_base(name, tiny_llama):
+    method = METHODS[name]()
     _, network, before = trained(method, tiny_llama)
     with method.disabled(network):
         assert torch.equal(logits(network), before)
@@ -91,10 +75,11 @@ def test_switched_off_lora_is_its_base(tiny_llama):
         pass
 
 
-def test_lora_starts_as_its_base(tiny_llama):
+@pytest.mark.parametrize("name", ["lora", "dora", "ia3"])
+def test_adapters_start_as_their_base(name, tiny_llama):
     language_model = load(str(tiny_llama))
     before = logits(language_model.network)
-    assert torch.equal(logits(LoRA().apply(language_model)), before)
+    assert torch.allclose(logits(METHODS[name]().apply(language_model)), before, atol=1e-6)
 
 
 def test_lora_adapts_every_linear_layer_but_the_output_head(tiny_model):
@@ -282,4 +267,4 @@ def test_rates_and_homes_are_told(name):
     method = METHODS[name]()
     small, reason = method.default_learning_rate(7_000_000)
     large, _ = method.default_learning_rate(7_000_000_000)
-    assert 0 < large < small < 0.01 and reason and "luthier" in method.loads_in()
+    assert 0 < large <= small < 0.5 and reason and "luthier" in method.loads_in()

@@ -32,7 +32,7 @@ def test_encoders_keep_their_body_and_get_a_seeded_head(name, tiny_model):
     assert one.fresh and one.labels == ("a", "b", "c") and one.network.config.id2label == {0: "a", 1: "b", 2: "c"}
     stored = load_file(tiny_model(name) / "model.safetensors")
     body = {key: tensor for key, tensor in one.network.state_dict().items() if key not in one.fresh}
-    assert len(body) > 20 and all(torch.equal(tensor, stored[key]) for key, tensor in body.items() if key in stored)
+    assert len(body) >= 16 and all(torch.equal(tensor, stored[key]) for key, tensor in body.items() if key in stored)
 
 
 def test_roberta_has_two_positions_less(tiny_model):

@@ -12,10 +12,20 @@ class Family:
     """Our word for the family."""
     model_types: tuple[str, ...]
     """Values of `model_type` in config.json."""
-    kind: Literal["decoder", "encoder"]
-    """Decoders continue text; encoders get a head."""
-    linear_layers: tuple[str, ...]
-    """Last names of the linear layers inside a block: what LoRA adapts. Empty: every linear layer but the output head is looked up."""
+    kind: Literal["decoder", "encoder", "encoder_decoder"]
+    """Decoders continue text; encoders get a head; encoder-decoders turn one text into another."""
+    keys_values: tuple[str, ...] = ()
+    """Places (paths inside a block) of the layers that make keys and values, fused ones included. Empty places are looked up by those of other families."""
+    attention_out: tuple[str, ...] = ()
+    """Places of the layers that end the attention sublayers."""
+    feedforward_in: tuple[str, ...] = ()
+    """Places of the first linear layers of the feed-forward sublayers."""
+    feedforward_out: tuple[str, ...] = ()
+    """Places of the last linear layers of the feed-forward sublayers."""
+    experts: tuple[str, ...] = ()
+    """Places of parameters that hold all experts of a block in one tensor."""
+    earlier_keys: bool = True
+    """Whether its attention takes keys and values from before the text, which prefixes are."""
     context: Callable[[Any], int] = lambda config: config.max_position_embeddings
     """The longest sequence in tokens, from a configuration."""
     logit_scale: Callable[[Any], float] = lambda config: 1.0

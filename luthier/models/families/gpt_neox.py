@@ -5,6 +5,9 @@ FAMILY = Family(
     name="gpt_neox",
     model_types=("gpt_neox",),
     kind="decoder",
-    linear_layers=("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+    keys_values=("attention.query_key_value",),
+    attention_out=("attention.dense",),
+    feedforward_in=("mlp.dense_h_to_4h",),
+    feedforward_out=("mlp.dense_4h_to_h",),
     further_fields=("rotary_pct", "rotary_emb_base", "rope_scaling", "rope_theta"),
 )

@@ -1,11 +1,5 @@
 """Granite: Llama's block with multipliers on embeddings, residuals, attention and logits."""
 from luthier.models.families.family import Family
+from luthier.models.families.llama import BLOCK
 
-FAMILY = Family(
-    name="granite",
-    model_types=("granite",),
-    kind="decoder",
-    linear_layers=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-    logit_scale=lambda config: 1.0 / config.logits_scaling,
-    further_fields=("rope_theta", "rope_scaling"),
-)
+FAMILY = Family(name="granite", model_types=("granite",), kind="decoder", logit_scale=lambda config: 1.0 / config.logits_scaling, **BLOCK)

@@ -1,10 +1,9 @@
-"""Mistral: Llama's block with a sliding attention window."""
+"""Mistral: Llama's block with a sliding attention window; Mixtral: the same with experts, of which two answer for each token."""
 from luthier.models.families.family import Family
+from luthier.models.families.llama import BLOCK
 
-FAMILY = Family(
-    name="mistral",
-    model_types=("mistral", "ministral"),
-    kind="decoder",
-    linear_layers=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
-    further_fields=("rope_theta", "rope_scaling"),
+FAMILY = Family(name="mistral", model_types=("mistral", "ministral"), kind="decoder", **BLOCK)
+MIXTRAL = Family(
+    name="mixtral", model_types=("mixtral",), kind="decoder",
+    **BLOCK | {"feedforward_in": (), "feedforward_out": (), "experts": ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")},
 )
