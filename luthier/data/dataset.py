@@ -158,13 +158,20 @@ def _build(settings: DataSettings, found: dict[str, sources.Source], prints: dic
         "findings": [finding.to_dict() for finding in findings],
         "ledger": {name: account.to_dict() for name, account in intake.ledgers.items()},
         "summary": summary.summarise(table),
-        "labels": sorted({table.labels[at] for at in np.unique(table.label[(table.side < 3) & (table.label >= 0)])} | set(settings.labels or ())),
+        "labels": _labels(settings, intake, table),
         "mapping": mapping.to_dict() if mapping else None,
         "record": mapping.record.kind if mapping else None,
         "fingerprint": fingerprint,
         "split": {"version": split.VERSION, "shares": table.wanted, "given": sorted(table.given)},
         "sources": {name: {"name": source.name, "sha256": prints[name]} for name, source in found.items()},
     })
+
+
+def _labels(settings: DataSettings, intake: Intake, table: Table) -> list[str]:
+    """Every label or type of span that a row has or that the user allows, sorted."""
+    if intake.types:
+        return sorted(intake.types)
+    return sorted({table.labels[at] for at in np.unique(table.label[(table.side < 3) & (table.label >= 0)])} | set(settings.labels or ()))
 
 
 def _divide(settings: DataSettings, found: dict[str, sources.Source], intake: Intake) -> tuple[Table, np.ndarray]:

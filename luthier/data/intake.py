@@ -12,12 +12,14 @@ from luthier.data.canonical import body_of, encode_json, to_line
 from luthier.data.checks import ROW_CHECKS, columns, ids
 from luthier.data.findings import CODES, LONGEST_RAW, Finding, Tally
 from luthier.data.ledger import Ledger
-from luthier.data.records import Conversation, Labelled, Record
+from luthier.data.records import Conversation, Labelled, Record, Tagged
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
 from luthier.data.spellings import SAMPLE, Mapping, convert, guess, mapping_from
 from luthier.data.split import SPLITS, hash_of, normalise
 from luthier.data.table import Rows
+from luthier.data.words import types_of
+from luthier.metrics.spans import parts_of
 from luthier.runs.events import Event, Say
 
 BETWEEN_NEWS = 0.5
@@ -54,6 +56,8 @@ class Intake:
         self.ledgers = {split: Ledger() for split in SPLITS}
         self.mapping: Mapping | None = None
         self.labels: dict[str, int] = {}
+        self.types: dict[str, int] = {}
+        """Labels of which a record has several, such as types of spans: how many records have each."""
         self.allowed = {label: at for at, label in enumerate(settings.labels or ())}
         self.files: dict[str, int] = {}
         self.stopped = False
@@ -122,7 +126,7 @@ class Intake:
         else:
             made = guess(first, name, task=self.task, record=before.record if before else self.record)
         group = self._group_column(names, name) if self.settings.group is not None else None
-        made = replace(made, group=group, began=began)
+        made = replace(made, group=group, began=began, names=tuple(self.settings.labels or ()))
         self.say(Event("note", made.sentence, made.to_dict()))
         self.mapping = before or made
         return made
@@ -156,6 +160,14 @@ class Intake:
                 self._reject(self._label_not_allowed(record.label, row, mapping), row, split)
                 return
             label = self.labels.setdefault(record.label, len(self.labels))
+        elif type(record) is Tagged:
+            types = types_of(record)
+            allowed = {parts_of(name)[1] for name in self.allowed}
+            if strange := sorted(types - allowed) if allowed else []:
+                self._reject(self._label_not_allowed(strange[0], row, mapping), row, split)
+                return
+            for name in types:
+                self.types[name] = self.types.get(name, 0) + 1
         self._keep(row, record, label, split)
 
     def _keep(self, row: Row, record: Record, label: int, split: str) -> None:
@@ -176,7 +188,7 @@ class Intake:
     def _label_not_allowed(self, label: str, row: Row, mapping: Mapping) -> Finding:
         near = difflib.get_close_matches(label, self.allowed, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"allowed: {', '.join(list(self.allowed)[:20])}"
-        return Finding("D306", "error", f"the label `{label[:80]}` is not in the set of data.labels", row.file, row.line, None, row.byte_offset, mapping.columns["label"], [row.number], hint=hint)
+        return Finding("D306", "error", f"the label `{label[:80]}` is not in the set of data.labels", row.file, row.line, None, row.byte_offset, next((mapping.columns[role] for role in ("label", "tags", "spans") if role in mapping.columns), None), [row.number], hint=hint)
 
     # ---- what is wrong
     def _reject(self, finding: Finding, row: Row, split: str) -> None:
@@ -200,6 +212,8 @@ class Intake:
 
 def _lengths(record: Record) -> tuple[int, int]:
     """Characters of a record, and of what it teaches."""
+    if type(record) is Tagged:
+        return len(record.text), sum(end - start for (start, end), tag in zip(record.words, record.tags) if tag != "O")
     if type(record) is not Conversation:
         return len(record.text), len(record.label if type(record) is Labelled else record.text)
     characters = answer = 0
@@ -215,7 +229,7 @@ def _in_file(field: str | None, mapping: Mapping) -> str | None:
     if field is None:
         return None
     head, bracket, tail = field.partition("[")
-    if mapping.style in ("messages", "sharegpt", "text", "text and label"):
+    if mapping.style in ("messages", "sharegpt", "text", "text and label", "text and spans"):
         return mapping.columns.get(head, head) + bracket + tail
     if mapping.style == "turns":
         return mapping.columns["turns"] + (bracket + tail).removesuffix(".content").removesuffix(".role")

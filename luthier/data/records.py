@@ -57,4 +57,27 @@ class Labelled:
     group: str | None = None
 
 
-Record = Text | Conversation | Labelled
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a text that means something: `text[start:end]` (characters, end excluded) is a `label`."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A text cut into words, each with its tag in IOB2 (`O`, `B-type`, `I-type`)."""
+
+    kind: ClassVar[str] = "tagged"
+    text: str
+    words: tuple[tuple[int, int], ...]
+    """Start and end of each word in characters, in order, not overlapping."""
+    tags: tuple[str, ...]
+    """One per word."""
+    origin: Origin | None = None
+    group: str | None = None
+
+
+Record = Text | Conversation | Labelled | Tagged

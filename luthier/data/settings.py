@@ -21,7 +21,7 @@ class DataSettings:
     group: str | None = None
     """Column whose equal values stay on one side of the split (customer, author, document)."""
     labels: list[str] | None = None
-    """The only labels allowed; none: those of the training rows."""
+    """The only labels allowed; none: those of the training rows. Where tags are class numbers, their names in the order of the numbers."""
     on_bad_row: Literal["stop", "skip"] = "stop"
     """`skip` leaves bad rows out, counts them and writes them to rejected.jsonl with the reason."""
     max_rows: int | None = None

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 
-from luthier.data import chats
+from luthier.data import chats, tagging
 from luthier.data.findings import Finding
-from luthier.data.records import Conversation, Labelled, Origin, Record, Text
+from luthier.data.records import Conversation, Labelled, Origin, Record, Tagged, Text
 from luthier.data.sources.rows import Row
 from luthier.errors import DataError, RecipeError
 
-TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text}
+TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text, "token_classification": Tagged}
 """The task that a record type serves when the recipe names none."""
 
 NAMES = {  # role -> column names, best first; compared in lower case
@@ -26,12 +26,13 @@ NAMES = {  # role -> column names, best first; compared in lower case
     "prompt": "prompt question query user user_message input instruction request human source problem context".split(),
     "completion": "completion response answer assistant assistant_message output reply bot solution target chosen_response".split(),
     "label": "label_text label category class intent target sentiment topic queue tag emotion rating stars type department label_name labels y".split(),
-    "text": "text sentence review ticket_text ticket content body message comment utterance document query question title description tweet post email email_text sms input prompt x".split(),
+    "tokens": "tokens words token word".split(),
+    "tags": "ner_tags tags labels iob iob_tags entity_tags slots upos pos_tags".split(),
+    "spans": "spans entities entity_spans annotations ents".split(),
+    "text": "text full_text sentence review ticket_text ticket content body message comment utterance document query question title description tweet post email email_text sms input prompt x".split(),
 }
 NOT_HERE = {
     ("chosen", "rejected"): "preference pairs",
-    ("tokens", "ner_tags"): "tagged tokens",
-    ("text", "spans"): "spans of text",
     ("premise", "hypothesis"): "pairs of sentences",
     ("translation",): "translations",
 }
@@ -56,6 +57,8 @@ class Mapping:
     """Whether the user named the columns."""
     began: str = ""
     """Where the first row of the file stands."""
+    names: tuple[str, ...] = ()
+    """What class numbers mean, in their order, where the user said."""
 
     def used(self) -> set[str]:
         return {*self.columns.values(), *([self.group] if self.group else [])}
@@ -109,6 +112,9 @@ def _labelled(values: dict, columns: dict[str, str]) -> tuple | Bad:
 
 
 STYLES: dict[str, Style] = {
+    "tokens and tags": Style(Tagged, ("tags", "tokens"), (), "words with the tags of spans", tagging.from_tags, tagging.look_like_tags),
+    "tokens and classes": Style(Tagged, ("tags", "tokens"), (), "words with a class each", tagging.from_classes, tagging.look_like_classes),
+    "text and spans": Style(Tagged, ("spans", "text"), (), "texts with places marked in them", tagging.from_spans, tagging.look_like_spans),
     "messages": Style(Conversation, ("messages",), ("tools",), "chat messages with role and content", chats.from_messages, chats.look_like_messages),
     "sharegpt": Style(Conversation, ("messages",), ("tools", "system"), "ShareGPT turns (from, value)", chats.from_sharegpt, chats.look_like_sharegpt),
     "turns": Style(Conversation, ("turns",), ("system",), "turns that alternate between user and assistant", chats.from_turns, chats.look_like_turns),
@@ -121,9 +127,14 @@ ALIASES = {"question": "prompt", "answer": "completion", "response": "completion
 """Words that `data.map` takes for a role."""
 
 
+ALIKE = ("messages", "sharegpt", "tokens and tags", "tokens and classes")
+"""Styles with the same roles: only the values tell them apart."""
+
+
 def convert(row: Row, mapping: Mapping) -> Record | Finding:
     """The record of a row, or what is wrong with it (D110-D119), with its field."""
-    made = STYLES[mapping.style].make(row.values, mapping.columns)
+    values = tagging.named(row.values, mapping.columns["tags"], mapping.names) if mapping.names and "tags" in mapping.columns else row.values
+    made = STYLES[mapping.style].make(values, mapping.columns)
     if type(made) is Bad:
         return _finding(made, row, mapping)
     group = None
@@ -278,9 +289,9 @@ def _other_kind(names: list[str]) -> str:
 def _not_understood(path: str, names: list[str], sample: list[dict], record: type | None) -> DataError:
     listed = ", ".join(names[:20]) or "none"
     kind = _other_kind(names)
-    needs = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts"}.get(record, "")
+    needs = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts", Tagged: "words and their tags, or a text and the spans in it"}.get(record, "")
     what = f"{path}: the columns ({listed}) look like {kind}, which no task here takes" if kind else f"{path}: the columns ({listed}) do not say what is what" + (f"; the task needs {needs}" if needs else "")
-    roles = {Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}"}.get(record, "{text: COLUMN, label: COLUMN}")
+    roles = {Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}", Tagged: "{tokens: COLUMN, tags: COLUMN} or {text: COLUMN, spans: COLUMN}"}.get(record, "{text: COLUMN, label: COLUMN}")
     return DataError(what, code="D113", file=path, hint=f"name the columns: data.map={roles}" + ("" if record else ", {prompt, completion}, {messages} or {text}"))
 
 
@@ -299,8 +310,9 @@ def mapping_from(given: AnyMapping[str, str], task: str | None, columns: Sequenc
         named[role] = column
     for style_name, style in STYLES.items():
         fits = record in (None, style.record) and set(style.required) <= set(named) <= {*style.required, *style.optional}
-        if fits and style_name in ("messages", "sharegpt"):
-            fits = style.fits([row.values[named["messages"]] for row in sample if row.values.get(named["messages"]) is not None][:50]) or (not sample and style_name == "messages")
+        if fits and style_name in ALIKE:
+            first = named[style.required[0]]
+            fits = style.fits([row.values[first] for row in sample if row.values.get(first) is not None][:50]) or (not sample and style_name in ("messages", "tokens and tags"))
         if fits:
             made = _mapping(style_name, named, path or "the data", task, list(columns))
             return Mapping(made.task, made.record, made.columns, made.style, made.sentence.replace(" is read as ", " is read, as data.map says, as ", 1), strict=True)

@@ -69,9 +69,9 @@ def table(results: Sequence[Result], *, headline: str, confidence: float = 0.95,
 
 
 def lines(
-    result: Result, *, headline: str, questions: Sequence[str], targets: Sequence[str], origins: Sequence[object | None] = ()
+    result: Result, *, headline: str, questions: Sequence[str], targets: Sequence[str], origins: Sequence[object | None] = (), details: Sequence[dict] = ()
 ) -> list[dict]:
-    """Rows of `<contestant>.jsonl`: row (1-based), file and line it came from, question, target, answer, score, nll, tokens, seconds."""
+    """Rows of `<contestant>.jsonl`: row (1-based), file and line it came from, question, target, answer, score, nll, tokens, seconds, and the task's `details`."""
     score_N = result.metrics[headline].per_row
     found = []
     for index, (answer, question, target) in enumerate(zip(result.answers, questions, targets, strict=True)):
@@ -85,5 +85,6 @@ def lines(
             line["confidence"] = round(answer.probabilities.get(chosen, 0.0), 6)
         if answer.nll is not None:
             line |= {"nll": answer.nll, "learned_tokens": answer.learned_tokens}
+        line |= details[index] if details else {}
         found.append(line | {"tokens_in": answer.tokens_in, "tokens_out": answer.tokens_out, "seconds": answer.seconds})
     return found

@@ -16,8 +16,12 @@ METRIC_WORDS = {
     "bits_per_character": "bits per character",
     "bits_per_byte": "bits per byte",
     "loss": "loss",
+    "span_f1": "span F1",
+    "span_precision": "span precision",
+    "span_recall": "span recall",
+    "macro_span_f1": "macro span F1",
 }
-LOWER_IS_BETTER = {"perplexity", "bits_per_character", "bits_per_byte", "loss"}
+LOWER_IS_BETTER = {"perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
 HUNDREDS = {"chrf"}
 """Figures from 0 to 100."""
 

@@ -24,7 +24,9 @@ from luthier.models.saving import refuse_non_finite, save_tokenizer, write_side_
 from luthier.models.weights import read_tensors
 
 CONFIG, TENSORS, ORIGIN = "adapter_config.json", "adapter_model.safetensors", "luthier.json"
-TASK_TYPES = {"causal": "CAUSAL_LM", "sequence_class": "SEQ_CLS", "token_class": "TOKEN_CLS", "seq2seq": "SEQ_2_SEQ_LM"}
+TASK_TYPES = {
+    "causal": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "sequence_class": "SEQ_CLS", "multi_label": "SEQ_CLS", "regression": "SEQ_CLS", "token_class": "TOKEN_CLS",
+}
 """PEFT's word for each head; a head that it has no word for is adapted as a plain network."""
 COMMON = ("modules_to_save", "task_type", "inference_mode")
 TARGETED = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "fan_in_fan_out")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import WorkFailed
+from luthier.models.head_kinds import HEAD_KINDS
 from luthier.models.heads import transformer_of
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import load
@@ -43,7 +44,9 @@ def memory_logits(network: nn.Module, probes: Sequence[Sequence[int]]) -> list[T
     """Logits of each probe alone, in float32, from the network in memory."""
     with in_float32(network):
         device = next(network.parameters()).device
-        return [network(input_ids=torch.tensor([list(probe)], device=device)).logits[0].float().cpu() for probe in probes]
+        rows = [torch.tensor([list(probe)], device=device) for probe in probes]
+        written = [{"decoder_input_ids": row} if network.config.is_encoder_decoder else {} for row in rows]
+        return [network(input_ids=row, **more).logits[0].float().cpu() for row, more in zip(rows, written, strict=True)]
 
 
 def fresh_check(network: nn.Module, language_model: LanguageModel, method, folder: Path, probes: Sequence[Sequence[int]], *, threads: int | None = None) -> dict:
@@ -88,8 +91,8 @@ def run_fresh(network: nn.Module, language_model: LanguageModel, folder: Path, p
     with tempfile.TemporaryDirectory(prefix="luthier-freshcheck-") as scratch:
         out = Path(scratch) / "logits.safetensors"
         request = {
-            "folder": str(Path(folder).resolve()), "base": str(language_model.folder) if frozen else "", "kind": language_model.head.kind,
-            "labels": len(language_model.labels), "base_dtype": base_dtype(network), "vocabulary": transformer_of(network).get_input_embeddings().weight.shape[0],
+            "folder": str(Path(folder).resolve()), "base": str(language_model.folder) if frozen else "", "auto": HEAD_KINDS[language_model.head.kind].auto,
+            "labels": transformer_of(network).config.num_labels if HEAD_KINDS[language_model.head.kind].outputs else 0, "base_dtype": base_dtype(network), "vocabulary": transformer_of(network).get_input_embeddings().weight.shape[0],
             "probes": probes, "out": str(out), "threads": threads,
         }
         path = Path(scratch) / "request.json"

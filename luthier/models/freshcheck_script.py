@@ -2,8 +2,8 @@
 
     python -I freshcheck_script.py REQUEST.json
 
-The request names `folder` (a model or an adapter), `base` (the base's folder, for an adapter), `kind` (causal or sequence_class), `labels`
-(their number), `base_dtype` (the type in which the base was kept while learning), `probes` (lists of token ids) and `out`, a safetensors file that
+The request names `folder` (a model or an adapter), `base` (the base's folder, for an adapter), `auto` (the Auto class of Transformers), `labels`
+(the number of outputs, 0 where they are words), `base_dtype` (the type in which the base was kept while learning), `probes` (lists of token ids) and `out`, a safetensors file that
 receives `tuned.<i>` and, for an adapter, `base.<i>`: float32 logits of probe i.
 """
 import json
@@ -20,8 +20,8 @@ from safetensors.torch import save_file  # noqa: E402
 
 def load_network(request: dict, folder: str) -> torch.nn.Module:
     """A network from a model folder, its weights rounded to `base_dtype` where an adapter was learned on such, in float32."""
-    auto = transformers.AutoModelForCausalLM if request["kind"] == "causal" else transformers.AutoModelForSequenceClassification
-    more = {"num_labels": request["labels"]} if request["kind"] != "causal" and request["base"] else {}
+    auto = getattr(transformers, request["auto"])
+    more = {"num_labels": request["labels"]} if request["labels"] and request["base"] else {}
     network = auto.from_pretrained(folder, dtype=torch.float32, **more)
     if request["base"] and request["base_dtype"] != "float32":
         for parameter in network.parameters():  # not the buffers: rotary frequencies stay exact in memory too
@@ -34,7 +34,9 @@ def load_network(request: dict, folder: str) -> torch.nn.Module:
 def logits_of(network: torch.nn.Module, probes: list[list[int]], prefix: str) -> dict[str, torch.Tensor]:
     """Logits of each probe alone."""
     with torch.inference_mode():
-        return {f"{prefix}.{index}": network(input_ids=torch.tensor([probe])).logits[0].float().contiguous() for index, probe in enumerate(probes)}
+        rows = [torch.tensor([probe]) for probe in probes]
+        written = [{"decoder_input_ids": row} if network.config.is_encoder_decoder else {} for row in rows]
+        return {f"{prefix}.{index}": network(input_ids=row, **more).logits[0].float().contiguous() for index, (row, more) in enumerate(zip(rows, written, strict=True))}
 
 
 def main(path: str) -> None:

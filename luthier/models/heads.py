@@ -169,12 +169,15 @@ class SequenceClassHead:
     notices: list[str] = field(default_factory=list)
     """Nothing is probed here; the list is there for the reader of every head."""
 
-    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, label_smoothing=0.0):
-        """Sum of cross-entropies in nats over the rows, and the number of rows."""
+    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, share_B=None, label_smoothing=0.0):
+        """Sum of cross-entropies in nats over the rows, and the number of rows; with `share_B` each row counts so much."""
         if label_B is None:
             raise WorkFailed("a classification head learns from labels, and this batch has none", hint="use `task: classification`")
         logits_BL = self.logits(network, tokens_BT, attend_BT)
-        return F.cross_entropy(logits_BL.float(), label_B, reduction="sum", label_smoothing=label_smoothing), float(len(label_B))
+        if share_B is None:
+            return F.cross_entropy(logits_BL.float(), label_B, reduction="sum", label_smoothing=label_smoothing), float(len(label_B))
+        loss_B = F.cross_entropy(logits_BL.float(), label_B, reduction="none", label_smoothing=label_smoothing)
+        return (loss_B * share_B).sum(), share_B.sum().item()
 
     def logits(self, network, tokens_BT, attend_BT=None, position_BT=None) -> Tensor:
         """Logits [B, L]."""

@@ -8,21 +8,20 @@ from pathlib import Path
 import torch
 import transformers
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedConfig
+from transformers import PreTrainedConfig
 
 from luthier.errors import CheckpointError, RecipeError, Refused
 from luthier.files import digest, sha256_file
 from luthier.models import attention
 from luthier.models.configuration import read_configuration
 from luthier.models.families import Family, family_of
-from luthier.models.heads import CausalHead, SequenceClassHead
+from luthier.models.head_kinds import HEAD_KINDS, auto_class
+from luthier.models.heads import CausalHead, Head
 from luthier.models.language_model import LanguageModel
 from luthier.models.location import Location, locate
 from luthier.models.logprobs import LogitTransform
 from luthier.models.tokenizer import load_tokenizer
 from luthier.models.weights import Stored, pickled_side_files, read_headers, read_tensors, weight_files
-
-AUTO = {"causal": AutoModelForCausalLM, "sequence_class": AutoModelForSequenceClassification}
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ def has_template(place: Location) -> bool:
 
 def build_skeleton(config: PreTrainedConfig, head: str) -> nn.Module:
     """The network on the meta device: shapes without memory."""
-    if type(config) not in AUTO[head]._model_mapping:
+    if type(config) not in auto_class(head)._model_mapping:
         raise RecipeError(f"a {config.model_type} model has no {head} head", code="R122", hint="choose another model or task")
     try:
         with torch.device("meta"):
-            return AUTO[head].from_config(config)
+            return auto_class(head).from_config(config)
     except Exception as error:  # hostile values surface anywhere inside a constructor
         raise Refused(f"config.json does not describe a {config.model_type} network: {type(error).__name__}: {str(error)[:120]}", code="S106", hint="download the model again") from error
 
@@ -104,6 +103,8 @@ def load(
     family = family_of(config.model_type)
     prepare_configuration(config, head, labels, family)
     tokenizer, template, told = load_tokenizer(place.folder, place.root, config)
+    if HEAD_KINDS[head].outputs and family.kind == "decoder" and config.pad_token_id is None:
+        config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     notices += told
     if scratch_seed is not None:
         network, fingerprint = fresh_network(config, head, scratch_seed, dtype), digest(config.to_json_string(), f"scratch {scratch_seed}")
@@ -133,21 +134,24 @@ def quiet_libraries() -> None:
 
 def prepare_configuration(config: PreTrainedConfig, head: str, labels: list[str] | None, family: Family) -> None:
     """Check that the head suits the family, and write the class names where the ecosystem looks for them."""
+    kind = HEAD_KINDS[head]
     if head == "causal" and family.kind == "encoder":
         raise RecipeError(f"a {config.model_type} model is an encoder: it cannot write text", code="R123", hint="use `task: classification`, or a decoder as model")
-    if head == "sequence_class":
-        if not labels:
+    if kind.outputs is not None:
+        if not labels and head != "regression":
             raise RecipeError("a classification head needs its labels", code="R124", hint="pass the labels of the training rows")
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: index for index, label in enumerate(labels)}
-        config.problem_type = "single_label_classification"
+        names = kind.outputs(labels or [])
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: index for index, name in enumerate(names)}
+    for name, value in kind.configuration.items():
+        setattr(config, name, value)
 
 
 def fresh_network(config: PreTrainedConfig, head: str, seed: int, dtype: torch.dtype) -> nn.Module:
     """A network with random weights that only the seed decides."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AUTO[head].from_config(config).to(dtype)
+        return auto_class(head).from_config(config).to(dtype)
 
 
 def network_from(files: list, config: PreTrainedConfig, head: str, dtype: torch.dtype, seed: int) -> tuple[nn.Module, tuple[str, ...], list[str]]:
@@ -164,7 +168,7 @@ def network_from(files: list, config: PreTrainedConfig, head: str, dtype: torch.
             network, info = type(skeleton).from_pretrained(None, config=config, state_dict=tensors, dtype=dtype, output_loading_info=True)
         except RuntimeError as error:
             raise CheckpointError(f"the weights in {files[0].parent} do not fit their configuration: {str(error)[:300]}", code="C112") from None
-    fresh = tuple(sorted(name for name in info["missing_keys"] if head == "sequence_class" and is_head(name, skeleton.base_model_prefix)))
+    fresh = tuple(sorted(name for name in info["missing_keys"] if HEAD_KINDS[head].fresh and is_head(name, skeleton.base_model_prefix)))
     missing = sorted(set(info["missing_keys"]) - set(fresh))
     if missing:
         raise CheckpointError(f"{files[0].parent} lacks the weights {', '.join(missing[:5])} ({len(missing)} in all)", code="C113", hint="download the model again")
@@ -234,10 +238,13 @@ def fit_embedding(network: nn.Module, num_tokens: int, seed: int, notices: list[
     return num_tokens - rows
 
 
-def head_for(network: nn.Module, head: str, family: Family) -> CausalHead | SequenceClassHead:
-    """The head of a fresh network, probed against the network's own logits."""
-    if head == "sequence_class":
-        return SequenceClassHead()
+def head_for(network: nn.Module, head: str, family: Family) -> Head:
+    """The head of a fresh network; one that writes words is probed against the network's own logits."""
+    if head != "causal":
+        found = HEAD_KINDS[head].make()
+        if HEAD_KINDS[head].outputs is None:
+            found.probe(network)
+        return found
     causal = CausalHead(LogitTransform(family.logit_scale(network.config), family.logit_softcap(network.config)))
     causal.probe(network)
     return causal

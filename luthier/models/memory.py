@@ -13,9 +13,10 @@ from torch.func import functional_call
 from luthier.errors import DoesNotFit
 from luthier.models.configuration import read_configuration
 from luthier.models.families import Family, family_of
-from luthier.models.heads import CausalHead, SequenceClassHead, body_of, transformer_of
+from luthier.models.head_kinds import HEAD_KINDS, auto_class
+from luthier.models.heads import body_of, transformer_of
 from luthier.models.language_model import LanguageModel
-from luthier.models.load import AUTO, prepare_configuration
+from luthier.models.load import prepare_configuration
 from luthier.models.location import Location, locate
 from luthier.models.logprobs import CHUNK_BYTES
 
@@ -100,9 +101,9 @@ def shape_of(place: Location, config, family: Family, labels: int, dtype: torch.
     """A language model of shapes only: no tokenizer, no weights."""
     kind = "causal" if family.kind == "decoder" else "sequence_class"
     prepare_configuration(config, kind, [str(number) for number in range(labels)], family)
-    network = AUTO[kind].from_config(config, dtype=dtype)
+    network = auto_class(kind).from_config(config, dtype=dtype)
     fresh = () if kind == "causal" else tuple(name for name, _ in network.named_parameters() if not name.startswith(network.base_model_prefix + "."))
-    head = CausalHead() if kind == "causal" else SequenceClassHead()
+    head = HEAD_KINDS[kind].make()
     return LanguageModel(
         network=network, tokenizer=None, head=head, name=place.name, folder=place.folder, context=family.context(config), fingerprint="",
         template=None, family=family, fresh=fresh,

@@ -45,5 +45,7 @@ class PreparedSFT:
             position_BT=batch.position_BT,
             label_B=batch.label_B,
             label_smoothing=self.label_smoothing,
+            **batch.more,
         )
-        return Loss(total, count, batch.tokens_BT.numel())
+        read = batch.tokens_BT.numel() + (0 if batch.source_BS is None else batch.source_BS.numel())
+        return Loss(total, count, read)

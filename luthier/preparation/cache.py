@@ -1,4 +1,5 @@
 """Records to a token store, once: the store is made again when content, tokenizer, template, settings or code have changed, and only then."""
+import dataclasses
 import inspect
 import itertools
 from collections import Counter
@@ -107,7 +108,7 @@ class Tally:
                 if prepared.left_out:
                     self._leave_out(prepared.left_out, record)
                 self.cut += prepared.cut
-                yield from (Example(item.tokens, item.weights, item.label, item.cut, self.rows) for item in prepared.examples)
+                yield from (dataclasses.replace(item, record=self.rows) for item in prepared.examples)
                 self.rows += 1
             say(Event("progress", data={"task": "tokens", "done": self.rows, "total": None, "unit": "rows"}))
 

@@ -11,7 +11,7 @@ from typing import Literal
 from luthier.data.records import Conversation, Message
 from luthier.errors import DataError
 from luthier.files import digest
-from luthier.preparation import documents
+from luthier.preparation import documents, tagging
 from luthier.preparation.controls import Controls, Cover, Guard, control_tokens, find_controls, probe_frames
 from luthier.preparation.encoding import Encoder, Piece
 from luthier.preparation.examples import NOTHING_LEARNED, TOO_LONG, Example, Prepared, example
@@ -303,6 +303,32 @@ class Renderer:
         lost = max(0, len(ids) - room)
         tokens = [*self._start, *ids[: len(ids) - lost], *self._end]
         return Prepared((example(tokens, label=label, cut=lost),), None, lost)
+
+    def tagged(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]], Sequence[int]]]) -> list[Prepared]:
+        """Texts cut into words, each with a class; a word's ids are those of the word with the white space before it. Many windows where one is too long.
+
+        Controls in the data are encoded as text, as everywhere.
+        """
+        return [
+            tagging.windows(words, classes, self._start, self._end, self.context) if words is not None else Prepared((), SLIPPED)
+            for words, (_, _, classes) in zip(self._words([(text, places) for text, places, _ in texts]), texts, strict=True)
+        ]
+
+    def _words(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]]]]) -> list[list[list[int]] | None]:
+        """Sub-word ids of every word of every text; None where a control could not be hidden."""
+        pieces: list[Piece] = []
+        owners: list[tuple[int, int]] = []
+        for number, (text, places) in enumerate(texts):
+            cover, before = Cover(), 0
+            for word, (_, end) in enumerate(places):
+                for part, hidden in cover.pieces(self._text_guard.hide(text[before:end], cover, alone=True)):
+                    pieces.append(Piece(part, "text" if owners and owners[-1][0] == number else "start", hidden))
+                    owners.append((number, word))
+                before = end
+        result: list[list[list[int]]] = [[[] for _ in places] for _, places in texts]
+        for (number, word), ids in zip(owners, self._text_encoder.encode(pieces), strict=True):
+            result[number][word] += ids
+        return [None if any(self._text_encoder.controls_in(ids) for ids in words) else words for words in result]
 
     def _clean(self, text: str) -> list[int]:
         """Ids of one text that must not hold controls."""

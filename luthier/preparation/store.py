@@ -1,9 +1,11 @@
 """Prepared examples on disk, memory-mapped: made once, read at any index without loading the rest.
 
 A folder with one flat little-endian file per column, so that nothing in it needs more than `numpy.memmap` to be read:
-`tokens.i32`, `weights.f32` (all examples one after the other), `offsets.i64` (N + 1), `labels.i32` (-1 = none), `cuts.i32`,
-`learned.i32`, `records.i64` (N each), `store.json` (counts and the key), `manifest.json` (SHA-256 of each).
+`tokens.i32`, `weights.f32` (all examples one after the other), `targets.i32` (the same, or empty where no example has them), `values.f32` (as
+many for each example), `offsets.i64` (N + 1), `labels.i32` (-1 = none), `cuts.i32`, `learned.i32`, `sources.i32`, `shares.f32`, `records.i64` (N
+each), `store.json` (counts and the key), `manifest.json` (SHA-256 of each).
 """
+import contextlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,11 +14,16 @@ import numpy as np
 
 from luthier.errors import CheckpointError, DiskError
 from luthier.files import disk_faults, read_json, staged_folder, verify, write_json
-from luthier.preparation.examples import Example
+from luthier.preparation.examples import Example, check
 
-COLUMNS = {"tokens": "i4", "weights": "f4", "offsets": "i8", "labels": "i4", "cuts": "i4", "learned": "i4", "records": "i8"}
-FILES = {"tokens": "tokens.i32", "weights": "weights.f32", "offsets": "offsets.i64", "labels": "labels.i32", "cuts": "cuts.i32", "learned": "learned.i32", "records": "records.i64"}
-FORMAT = 2
+COLUMNS = {
+    "tokens": "i4", "weights": "f4", "targets": "i4", "values": "f4", "offsets": "i8", "labels": "i4", "cuts": "i4", "learned": "i4", "sources": "i4",
+    "shares": "f4", "records": "i8",
+}
+FILES = {name: f"{name}.{kind[0]}{8 * int(kind[1])}" for name, kind in COLUMNS.items()}
+COUNTED_BY = {"tokens": "tokens", "weights": "tokens", "targets": "targets", "values": "values"}
+"""Which count of store.json says how long a column is, where that is not the number of examples."""
+FORMAT = 3
 
 
 class TokenStore:
@@ -28,14 +35,15 @@ class TokenStore:
         self.facts = read_json(self.folder / "store.json")
         columns = {name: self._column(name) for name in COLUMNS}
         self._tokens, self._weights, self._offsets = columns["tokens"], columns["weights"], columns["offsets"]
+        self._targets, self._values = columns["targets"], columns["values"].reshape(self.facts["examples"], -1) if self.facts["values"] else None
+        self._sources, self._shares = columns["sources"], columns["shares"]
         self._labels, self.cuts, self.learned = columns["labels"], columns["cuts"], columns["learned"]
         self.records = columns["records"]
         self.lengths = np.diff(self._offsets).astype(np.int64)
 
     def _column(self, name: str) -> np.ndarray:
-        counts = {"tokens": "tokens", "weights": "tokens"}
         path, kind = self.folder / FILES[name], np.dtype("<" + COLUMNS[name])
-        rows = self.facts[counts.get(name, "examples")] + (name == "offsets")
+        rows = self.facts[COUNTED_BY.get(name, "examples")] + (name == "offsets")
         if not path.exists() or path.stat().st_size != rows * kind.itemsize:
             raise DiskError(f"the token store {self.folder} is damaged: {path.name} is not {rows:,} values long", code="F104", file=str(path), hint="remove that folder; it is made again")
         return np.memmap(path, dtype=kind, mode="r", shape=(rows,)) if rows else np.zeros(0, dtype=kind)
@@ -47,7 +55,11 @@ class TokenStore:
         index = range(len(self))[index]
         start, end = int(self._offsets[index]), int(self._offsets[index + 1])
         label = int(self._labels[index])
-        return Example(self._tokens[start:end], self._weights[start:end], None if label < 0 else label, int(self.cuts[index]), int(self.records[index]))
+        return Example(
+            self._tokens[start:end], self._weights[start:end], None if label < 0 else label, int(self.cuts[index]), int(self.records[index]),
+            targets=self._targets[start:end] if len(self._targets) else None, values=None if self._values is None else self._values[index],
+            source=int(self._sources[index]), share=float(self._shares[index]),
+        )
 
     def __iter__(self) -> Iterator[Example]:
         return (self[index] for index in range(len(self)))
@@ -66,6 +78,11 @@ class TokenStore:
     def tokens_learned(self) -> int:
         """Tokens that count in the loss."""
         return self.facts["learned"]
+
+    @property
+    def values(self) -> np.ndarray | None:
+        """The numbers to predict [N, K], None where examples have none."""
+        return self._values
 
     @property
     def tokens_cut(self) -> int:
@@ -101,18 +118,23 @@ class TokenStore:
 
 def _write_columns(folder: Path, examples: Iterable[Example]) -> dict:
     """Stream examples into the column files; returns the counts."""
-    offsets, labels, cuts, learned, records = array("q", [0]), array("i"), array("i"), array("i"), array("q")
-    with open(folder / FILES["tokens"], "wb") as tokens, open(folder / FILES["weights"], "wb") as weights:
-        for item in examples:
-            if len(item.weights) != len(item.tokens) or (len(item.weights) and item.weights[0] != 0):
-                raise ValueError("an example needs one weight per token, and none on the first")
-            tokens.write(np.ascontiguousarray(item.tokens, dtype="<i4").tobytes())
-            weights.write(np.ascontiguousarray(item.weights, dtype="<f4").tobytes())
-            offsets.append(offsets[-1] + len(item.tokens))
-            labels.append(-1 if item.label is None else item.label)
-            cuts.append(item.cut)
-            learned.append(item.learned)
-            records.append(item.record)
-    for name, values in (("offsets", offsets), ("labels", labels), ("cuts", cuts), ("learned", learned), ("records", records)):
+    small = {"offsets": array("q", [0]), "labels": array("i"), "cuts": array("i"), "learned": array("i"), "sources": array("i"), "shares": array("f"), "records": array("q")}
+    counts = {"tokens": 0, "targets": 0, "values": 0}
+    with contextlib.ExitStack() as stack:
+        streams = {name: stack.enter_context(open(folder / FILES[name], "wb")) for name in COUNTED_BY}
+        for number, item in enumerate(examples, 1):
+            check(item)
+            for name in COUNTED_BY:
+                column = getattr(item, name)
+                if column is not None:
+                    streams[name].write(np.ascontiguousarray(column, dtype="<" + COLUMNS[name]).tobytes())
+                    if name in counts:
+                        counts[name] += len(column)
+            if counts["targets"] not in (0, counts["tokens"]) or (number > 1 and (counts["values"] > 0) != (item.values is not None)):
+                raise ValueError("either every example has targets (values), or none has")
+            row = {"offsets": counts["tokens"], "labels": -1 if item.label is None else item.label, "cuts": item.cut, "learned": item.learned, "sources": item.source, "shares": item.share, "records": item.record}
+            for name, value in row.items():
+                small[name].append(value)
+    for name, values in small.items():
         np.asarray(values, dtype="<" + COLUMNS[name]).tofile(folder / FILES[name])
-    return {"examples": len(learned), "tokens": offsets[-1], "learned": sum(learned), "cut": sum(cuts)}
+    return {"examples": len(small["learned"]), **counts, "learned": sum(small["learned"]), "cut": sum(small["cuts"])}

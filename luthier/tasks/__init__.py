@@ -2,5 +2,11 @@
 from luthier.tasks.causal_lm import CausalLM
 from luthier.tasks.chat import Chat
 from luthier.tasks.classification import Classification
+from luthier.tasks.token_classification import TokenClassification
 
-TASKS = {"causal_lm": CausalLM, "chat": Chat, "classification": Classification}
+TASKS = {
+    "causal_lm": CausalLM,
+    "chat": Chat,
+    "classification": Classification,
+    "token_classification": TokenClassification,
+}

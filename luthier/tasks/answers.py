@@ -12,6 +12,8 @@ class Answer:
     """The label chosen, where the task has labels."""
     probabilities: dict[str, float] | None = None
     """Probability of each label, where known."""
+    spans: list | None = None
+    """Spans found, each [first word, word after the last, type, confidence where known]."""
     nll: float | None = None
     """Negative log-likelihood of the reference answer in nats, where the contestant has one."""
     learned_tokens: int = 0

@@ -4,7 +4,7 @@ Members are light dataclasses whose fields are their settings. What needs torch 
 reading a recipe costs nothing.
 """
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from luthier.runs.events import Say, silent
 from luthier.tasks.answers import Answer
@@ -58,6 +58,14 @@ class Task(Protocol):
 
     def score(self, answers: Sequence[Answer], records: Sequence) -> "dict[str, Metric]":
         """Metrics with their per-row parts; `headline` is among them."""
+
+
+@runtime_checkable
+class Detailing(Protocol):
+    """A task whose answers are more than a text: what is kept of them beside it, for whoever looks at single rows."""
+
+    def details(self, record, answer: Answer) -> dict:
+        """Fields for the row of an answer, JSON."""
 
 
 Respond = Callable[[Sequence, Sequence[Sequence] | None], list[Answer]]

@@ -13,6 +13,7 @@ from luthier.runs.evaluations import record
 from luthier.runs.events import Event, Say
 from luthier.runs.folder import Run, runs_root
 from luthier.tasks.answers import Answer
+from luthier.tasks.task import Detailing
 
 
 def chosen_rows(records: Sequence, most: int | None) -> list:
@@ -64,7 +65,8 @@ def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Res
     options = {"confidence": settings.confidence, "resamples": settings.resamples, "seed": seed}
     questions, targets = [task.question(row) for row in records], [task.target(row) for row in records]
     for result in results:
-        rows = lines(result, headline=task.headline, questions=questions, targets=targets, origins=[row.origin for row in records])
+        details = [task.details(row, answer) for row, answer in zip(records, result.answers, strict=True)] if isinstance(task, Detailing) else ()
+        rows = lines(result, headline=task.headline, questions=questions, targets=targets, origins=[row.origin for row in records], details=details)
         write_file(run.evaluation_folder / f"{result.name}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     write_json(run.evaluation_folder / "results.json", table(results, headline=task.headline, **options))
     groups = [row.group for row in records]

@@ -40,7 +40,9 @@ def text_of(row) -> str:
     values = row.values
     if isinstance(messages := values.get("messages"), list):
         return next((turn["content"] for turn in reversed(messages) if turn.get("role") == "user"), "")
-    for name in ("text", "prompt", "question", "input", "sentence", "source"):
+    if isinstance(words := values.get("tokens"), list):
+        return " ".join(map(str, words))
+    for name in ("text", "full_text", "prompt", "question", "input", "sentence", "source"):
         if isinstance(values.get(name), str):
             return values[name]
     found = next((value for value in values.values() if isinstance(value, str)), None)

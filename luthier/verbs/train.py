@@ -147,7 +147,7 @@ class Work:
         self.write_recipe(reasons)
         self.test = chosen_rows(self.records("test"), self.recipe.evaluation.max_rows)
         run.update(
-            seed=recipe.seed, versions=versions(), machine=vars(here), task=recipe.task.name, method=recipe.method.name, objective=recipe.objective.name,
+            seed=recipe.seed, versions=versions(), machine=vars(here), task=recipe.task.name, head=self.renderer.head, method=recipe.method.name, objective=recipe.objective.name,
             data={"fingerprint": self.data.fingerprint, "file": recipe.data.train, "rows": {split: self.data.count(split) for split in ("train", "validation", "test")}},
             model={"name": recipe.model, "fingerprint": self.language_model.fingerprint, "parameters": base.parameters, "kind": base.kind, **card_facts(self.language_model.folder)},
             loads_in=self.recipe.method.loads_in(),

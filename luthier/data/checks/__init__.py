@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from luthier.data.checks import (
     columns,
     conflicts,
+    cut_words,
     duplicates,
     empty,
     few_rows,
@@ -29,6 +30,7 @@ ROW_CHECKS: dict[str, Callable[[Record], Finding | None]] = {
     "empty": empty.check,
     "roles": roles.check,
     "private": private.check,
+    "cut words": cut_words.check,
 }
 SET_CHECKS: dict[str, Callable[[Table], Iterator[Finding]]] = {
     "few rows": few_rows.check,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from luthier.data.samples import chat, defects, tickets
+from luthier.data.samples import chat, defects, entities, tickets
 from luthier.data.samples.draws import Draws
 from luthier.data.samples.overlap import overlap
 from luthier.data.samples.truth import correct, key, read
@@ -18,7 +18,9 @@ from luthier.errors import RecipeError
 from luthier.files import write_file
 
 __all__ = ["KINDS", "Sample", "correct", "generate", "key", "make", "read", "write"]
-KINDS = {"chat": chat, "tickets": tickets}
+KINDS = {"chat": chat, "tickets": tickets, "entities": entities}
+FAULTY = ("chat", "tickets")
+"""Kinds in which faults can be planted."""
 VERSION = 1
 HELD_OUT = 0.1  # share of rows in the held-out file that a sample with faults brings along
 MAX_REPEATS = 2000
@@ -40,6 +42,8 @@ def make(kind: str, *, rows: int, seed: int, defects_too: bool = False) -> Sampl
         raise RecipeError(f"no samples of kind '{kind}'", hint=f"kinds: {', '.join(KINDS)}")
     if rows < (MIN_FAULTY if defects_too else 1):
         raise RecipeError(f"{rows} rows are too few", hint=f"at least {MIN_FAULTY} with defects, 1 without")
+    if defects_too and kind not in FAULTY:
+        raise RecipeError(f"no faults can be planted in samples of kind '{kind}'", hint=f"kinds with faults: {', '.join(FAULTY)}")
     draws = Draws(f"luthier samples {VERSION} {kind} {seed}")
     extra = int(rows * HELD_OUT) if defects_too else 0
     drawn = _distinct(KINDS[kind], rows + extra, draws)
@@ -66,7 +70,8 @@ def _distinct(part, count: int, draws: Draws) -> list[dict]:
 
 
 def generate(kind: str, *, rows: int, seed: int, defects: bool = False) -> list[dict]:
-    """Rows as dicts: chat {"messages", "truth", "template", "slots"}, tickets {"text", "label", "template", "slots"}.
+    """Rows as dicts: chat {"messages", "truth", "template", "slots"}, tickets {"text", "label", "template", "slots"}, entities
+    {"text", "spans", "template", "slots"}.
 
     No two rows share template and slot values (chat: not even intent and slot values), unless `defects` plants duplicates.
     """
@@ -76,14 +81,15 @@ def generate(kind: str, *, rows: int, seed: int, defects: bool = False) -> list[
 def write(folder: Path | str, *, kind: str, rows: int, seed: int, defects: bool = False) -> Path:
     """Write a sample and return the path of its main file.
 
-    chat: `chat.jsonl` ({"messages"} a line) and `truth.jsonl` (key, facts, says, never); tickets: `tickets.csv` (text,label). Both:
+    chat: `chat.jsonl` ({"messages"} a line) and `truth.jsonl` (key, facts, says, never); tickets: `tickets.csv` (text,label);
+    entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line). All:
     `sample.json` (kind, rows, seed, version, 13-gram overlap of a tenth with the rest). With `defects`: `held_out.jsonl|csv`, some of whose
     rows leaked into the main file, and `defects.json`, where each planted fault stands.
     """
     sample = make(kind, rows=rows, seed=seed, defects_too=defects)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    name, form = ("chat.jsonl", _jsonl) if kind == "chat" else ("tickets.csv", _csv)
+    name, form = FILES[kind]
     write_file(folder / name, form(sample.rows))
     about = {"kind": kind, "rows": rows, "seed": seed, "version": VERSION, "overlap_13_grams": measured(kind, sample.rows)}
     write_file(folder / "sample.json", json.dumps(about, indent=2) + "\n")
@@ -111,6 +117,14 @@ def _csv(rows: list[dict]) -> str:
     writer.writerow(["text", "label"])
     writer.writerows([row["text"], row["label"]] for row in rows)
     return out.getvalue()
+
+
+def _spans(rows: list[dict]) -> str:
+    return "".join(json.dumps({"text": row["text"], "spans": row["spans"]}, ensure_ascii=False) + "\n" for row in rows)
+
+
+FILES = {"chat": ("chat.jsonl", _jsonl), "tickets": ("tickets.csv", _csv), "entities": ("entities.jsonl", _spans)}
+"""The main file of each kind, and how its rows are written."""
 
 
 def _truths(rows: list[dict]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from luthier.data.findings import Finding
 from luthier.data.settings import LARGEST_LINE
-from luthier.data.sources import csv, folder, hub, json_array, jsonl, parquet, stdin, text
+from luthier.data.sources import conll, csv, folder, hub, json_array, jsonl, parquet, stdin, text
 from luthier.data.sources.lines import head_of
 from luthier.data.sources.rows import Place, Row
 from luthier.data.sources.strict_json import Fault, parse
@@ -24,10 +24,11 @@ FORMATS: dict[str, Callable[..., Iterator[Row | Finding]]] = {
     "csv": csv.read,
     "parquet": parquet.read,
     "text": text.read,
+    "conll": conll.read,
 }
 SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".parquet": "parquet",
-    ".txt": "text", ".md": "text", ".text": "text",
+    ".txt": "text", ".md": "text", ".text": "text", ".conll": "conll", ".conllu": "conll", ".iob": "conll", ".iob2": "conll", ".bio": "conll", ".bioes": "conll",
 }
 
 
@@ -93,7 +94,10 @@ def read_file(path: Path, name: str, max_line_bytes: int, *, whole: bool = False
 
 def format_of(path: Path, name: str) -> str:
     """The format of a file: by its suffix, or by its content where the suffix says nothing (stdin) or the content says more (JSON)."""
-    kind = SUFFIXES.get(folder.format_suffix(Path(name)), "")
+    suffix = folder.format_suffix(Path(name))
+    kind = SUFFIXES.get(suffix, "")
+    if (kind == "" or suffix in (".txt", ".tsv")) and conll.looks_like(head_of(path, LOOK)):
+        return "conll"
     if kind in ("", "jsonl"):
         head = head_of(path, LOOK)
         start = head.lstrip()[:1]

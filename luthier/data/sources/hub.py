@@ -43,7 +43,8 @@ class HubSplit:
 
     def rows(self, max_line_bytes: int) -> Iterator[Row | Finding]:
         """Rows as plain values, class numbers as their names."""
-        names = {column: list(feature.names) for column, feature in self.split.features.items() if type(feature).__name__ == "ClassLabel"}
+        inner = {column: feature if hasattr(feature, "names") else feature.feature if hasattr(feature, "feature") else feature for column, feature in self.split.features.items()}
+        names = {column: list(feature.names) for column, feature in inner.items() if type(feature).__name__ == "ClassLabel"}
         for number, values in enumerate(self.split, 1):
             yield Row(with_class_names(dict(values), names), None, None, number, self.name)
 

@@ -43,18 +43,26 @@ def _bomb(metadata, size: int, place: Place) -> Finding | None:
 
 
 def class_names(metadata: dict | None) -> dict[str, list[str]]:
-    """Column -> names of its classes, from the description that the `datasets` library leaves in a schema."""
+    """Column -> names of its classes (of a list: of its elements), from the description that the `datasets` library leaves in a schema."""
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, KeyError, TypeError):
         return {}
-    return {name: feature["names"] for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")}
+    found = {}
+    for name, feature in features.items():
+        if isinstance(feature, dict) and isinstance(feature.get("feature"), dict):
+            feature = feature["feature"]
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names"):
+            found[name] = feature["names"]
+    return found
 
 
 def with_class_names(values: dict, names: dict[str, list[str]]) -> dict:
-    """The row with class numbers replaced by their names."""
+    """The row with class numbers, alone or in lists, replaced by their names."""
     for column, classes in names.items():
         value = values.get(column)
         if type(value) is int and 0 <= value < len(classes):
             values[column] = classes[value]
+        elif isinstance(value, list) and value and all(type(item) is int and 0 <= item < len(classes) for item in value):
+            values[column] = [classes[item] for item in value]
     return values

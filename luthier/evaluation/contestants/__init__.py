@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from luthier.errors import RecipeError
-from luthier.evaluation.contestants import base, few_shot, majority, nearest, nearest_embedding, probe, tfidf, tuned
+from luthier.evaluation.contestants import base, dictionary, few_shot, majority, nearest, nearest_embedding, probe, tfidf, tuned, word_features
 from luthier.evaluation.contestants.contestant import Contestant
 
 
@@ -29,13 +29,16 @@ class Kind:
 
 ASKED = ("labelled", "conversation")
 LABELS = ("labelled",)
-ALL = (*ASKED, "text")
+SPANS = ("tagged",)
+ALL = (*ASKED, "text", *SPANS)
 CONTESTANTS = {
     "majority": Kind(majority.make, ("train",), (), ASKED, "gives everyone the most frequent training answer"),
     "nearest": Kind(nearest.make, ("train",), (), ASKED, "copies the answer of the most similar training row"),
     "tfidf": Kind(tfidf.make, ("train",), ("seed",), LABELS, "a linear model on counted words and letters"),
     "nearest_embedding": Kind(nearest_embedding.make, ("train", "embed"), (), LABELS, "copies the nearest label, by the base's embeddings"),
     "probe": Kind(probe.make, ("train", "embed"), ("seed",), LABELS, "a linear model on the base's frozen embeddings"),
+    "dictionary": Kind(dictionary.make, ("train",), (), SPANS, "marks what the training rows have marked, looked up word by word"),
+    "word_features": Kind(word_features.make, ("train",), ("seed",), SPANS, "a linear model on the look of each word and its neighbours"),
     "base": Kind(base.make, ("base",), (), ALL, "the base as it came"),
     "few_shot": Kind(few_shot.make, ("base", "train"), ("shots",), ASKED, "the base, shown similar training rows in its prompt"),
     "tuned": Kind(tuned.make, ("tuned",), (), ALL, "the tuned model"),

@@ -16,7 +16,16 @@ from luthier.evaluation.report.opening import model_name, sure
 from luthier.evaluation.wording import figure, metric_words
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-PIPELINES = {"chat": "text-generation", "causal_lm": "text-generation", "classification": "text-classification"}
+PIPELINES = {
+    "chat": "text-generation", "causal_lm": "text-generation", "classification": "text-classification", "token_classification": "token-classification",
+    "regression": "text-classification", "masked_lm": "fill-mask", "seq2seq": "text2text-generation",
+}
+"""What a hub offers to do with the result of a task."""
+WITH_A_HEAD = {
+    "text-classification": "SequenceClassification", "token-classification": "TokenClassification", "fill-mask": "MaskedLM", "text2text-generation": "Seq2SeqLM",
+    "text-generation": "CausalLM",
+}
+"""What Transformers' and PEFT's Auto classes call the network."""
 HUB_METRICS = {"macro_f1": "f1", "weighted_f1": "f1", "accuracy": "accuracy", "rouge_l": "rouge", "chrf": "chrf", "exact_match": "exact_match", "perplexity": "perplexity"}
 ADAPTERS = {"lora"}
 
@@ -68,8 +77,8 @@ def languages(model: dict) -> list[str]:
 
 
 def pipeline(run: RunFiles) -> str:
-    """What a hub offers to do with it; a decoder that writes labels generates text."""
-    if inner(run.facts, "model").get("kind") == "decoder":
+    """What a hub offers to do with it; a decoder without a head of classes generates text, whatever it writes."""
+    if inner(run.facts, "model").get("kind") == "decoder" and word(run.facts.get("head")) in ("", "causal"):
         return "text-generation"
     return PIPELINES.get(word(run.facts.get("task")), "text-generation")
 
@@ -110,7 +119,7 @@ def figures(run: RunFiles) -> list[list[str]]:
 
 def quick_start(run: RunFiles) -> str:
     """The shortest code that loads it, with stock libraries."""
-    kind = "CausalLM" if pipeline(run) == "text-generation" else "SequenceClassification"
+    kind = WITH_A_HEAD[pipeline(run)]
     if word(run.facts.get("method")) in ADAPTERS:
         code = f'from peft import AutoPeftModelFor{kind}\nfrom transformers import AutoTokenizer\n\nmodel = AutoPeftModelFor{kind}.from_pretrained("model")'
     else:

@@ -85,7 +85,15 @@ class Code:
     language: str = ""
 
 
-Block = Prose | Notice | Tiles | Table | Picture | Examples | Code
+@dataclass(frozen=True)
+class Marked:
+    """Texts with marked stretches: (where, [(text, kind, words)]); kind is empty, right, missed, extra or changed."""
+
+    title: str
+    lines: Sequence[tuple[str, Sequence[tuple[str, str, str]]]]
+
+
+Block = Prose | Notice | Tiles | Table | Picture | Examples | Code | Marked
 
 
 @dataclass(frozen=True)

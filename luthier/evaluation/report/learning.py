@@ -9,6 +9,7 @@ from luthier.evaluation.report.escape import short
 from luthier.evaluation.report.folder import RunFiles, inner, number, word
 from luthier.evaluation.report.opening import RIGHT_OR_WRONG
 from luthier.evaluation.report.pictures import Line, cloud, confusion_matrix, curves, smoothed
+from luthier.evaluation.report.span_panel import span_blocks
 from luthier.evaluation.wording import LOWER_IS_BETTER, figure, metric_words
 from luthier.metrics.classification import confusion
 
@@ -125,6 +126,8 @@ def panel(run: RunFiles) -> Section | None:
     metric = word(run.verdict.get("metric")) or word(run.results.get("headline"))
     if not rows:
         return None
+    if any("wanted_spans" in row for row in rows):
+        return Section("task", "Span by span", span_blocks(rows))
     if metric in RIGHT_OR_WRONG:
         return Section("task", "Label by label", label_blocks(rows))
     if any(row.get("answer") for row in rows):

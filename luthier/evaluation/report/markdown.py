@@ -1,7 +1,7 @@
 """A document as Markdown: the same words as the HTML, with tables where it has pictures."""
 from collections.abc import Sequence
 
-from luthier.evaluation.report.document import Block, Code, Document, Example, Examples, Notice, Picture, Prose, Table, Tiles
+from luthier.evaluation.report.document import Block, Code, Document, Example, Examples, Marked, Notice, Picture, Prose, Table, Tiles
 from luthier.evaluation.report.escape import fenced, markdown
 
 MOST_LINES = 12
@@ -32,7 +32,13 @@ def block_text(block: Block) -> str:
         return f"### {markdown(block.title)}\n\n{markdown(block.sentence)}\n\n{table_text(block.head, chosen, frozenset(range(1, len(block.head))))}"
     if isinstance(block, Code):
         return titled(block.title, fenced(block.text, block.language))
-    return examples_text(block)
+    return marked_text(block) if isinstance(block, Marked) else examples_text(block)
+
+
+def marked_text(block: Marked) -> str:
+    """Texts whose marks stand in brackets."""
+    lines = ["".join(f"**[{markdown(text)} · {markdown(words)}]**" if kind else markdown(text) for text, kind, words in parts) for _, parts in block.lines]
+    return "\n".join([f"### {markdown(block.title)}\n", *(f"- {markdown(where)}: {line}" for (where, _), line in zip(block.lines, lines))])
 
 
 def titled(title: str, text: str) -> str:

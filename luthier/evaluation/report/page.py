@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from luthier.evaluation.report.document import Block, Code, Document, Example, Notice, Picture, Prose, Section, Table, Tiles
+from luthier.evaluation.report.document import Block, Code, Document, Example, Marked, Notice, Picture, Prose, Section, Table, Tiles
 from luthier.evaluation.report.escape import html
 
 STYLE = Path(__file__).with_name("style.css")
@@ -53,6 +53,8 @@ def block_html(block: Block) -> str:
         return picture(block)
     if isinstance(block, Code):
         return folded(block.title, f'<pre tabindex="0"><code>{html(block.text)}</code></pre>', block.folded)
+    if isinstance(block, Marked):
+        return marked(block)
     return f"<h3>{html(block.title)}</h3>" + '<div class="examples">' + "".join(example(each, block.labels) for each in block.examples) + "</div>"
 
 
@@ -94,6 +96,20 @@ def quoted(cell: str) -> str:
     """A CSV cell; one that a spreadsheet would run as a formula is led by an apostrophe."""
     cell = f"'{cell}" if cell[:1] in "=+@" or (cell[:1] == "-" and not re.fullmatch(r"-?[\d.e+-]+", cell)) else cell
     return '"' + cell.replace('"', '""') + '"' if re.search('[",\n]', cell) else cell
+
+
+# ---- marked texts --------------------------------------------------------------------------------
+MARKS = {"right": "✓", "missed": "−", "extra": "+", "changed": "≠"}
+
+
+def marked(block: Marked) -> str:
+    """Texts with their marks; each mark has a sign and words, so that nothing hangs on colour."""
+
+    def piece(text: str, kind: str, words: str) -> str:
+        return f'<mark class="{css_word(kind)}">{html(text)}<small> {MARKS.get(kind, "")} {html(words)}</small></mark>' if kind else html(text)
+
+    lines = "".join(f'<article><p class="where">{html(where)}</p><p class="marked">{"".join(piece(*part) for part in parts)}</p></article>' for where, parts in block.lines)
+    return f'<h3>{html(block.title)}</h3><div class="examples">{lines}</div>'
 
 
 # ---- examples -----------------------------------------------------------------------------------
