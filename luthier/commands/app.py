@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.commands import chat, check, config, demo, doctor, evaluate, examples, explain, init, plan, predict, report, runs, train
+from luthier.commands import chat, check, config, demo, doctor, evaluate, examples, explain, init, keys, plan, predict, report, runs, serve, train
 from luthier.commands.entry import framed
 from luthier.commands.help import Verb, Verbs
 from luthier.commands.screen import Screen
 from luthier.errors import RecipeError
 
 FIRST = {"demo": demo, "init": init, "check": check, "plan": plan, "train": train, "predict": predict, "chat": chat, "eval": evaluate}
-MORE = {"examples": examples, "report": report, "doctor": doctor, "explain": explain}
+MORE = {"serve": serve, "examples": examples, "report": report, "doctor": doctor, "explain": explain}
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(name="luthier", cls=Verbs, context_settings=SETTINGS, add_completion=False, no_args_is_help=False, invoke_without_command=True)
@@ -46,6 +46,7 @@ for _name, _module in FIRST.items():
 for _name, _module in MORE.items():
     _add(app, _name, _module.run, examples=_module.EXAMPLES, panel="more")
 _add_group("runs", runs.MEMBERS, help=runs.HELP, examples=runs.EXAMPLES)
+_add_group("keys", keys.MEMBERS, help=keys.HELP, examples=keys.EXAMPLES)
 _add_group("config", config.MEMBERS, help=config.HELP, examples=config.EXAMPLES)
 
 

@@ -84,7 +84,7 @@ class Batcher:
         """One more token for every row; returns the rows that ended."""
         if not self.seats:
             return []
-        self.slots.make_room(0)
+        self.slots.make_room()
         device = self.language_model.device
         tokens = torch.tensor([[seat.tokens[-1]] for seat in self.seats], device=device)
         logits_NV = self.forward(tokens, self.slots.attend(device), self.slots.positions(device), self.slots, [seat.adapter for seat in self.seats])

@@ -24,6 +24,8 @@ class Board:
         """The column behind the newest tokens."""
         self.columns = FIRST_COLUMNS
         """Columns that every layer has."""
+        self.rows = 1
+        """Rows that every layer has."""
 
     @property
     def left(self) -> int:
@@ -42,7 +44,7 @@ class SlotLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Buffers of the shape of the first keys that come."""
-        rows, columns = self.board.max_rows, self.board.columns
+        rows, columns = self.board.rows, self.board.columns
         self.dtype, self.device = key_states.dtype, key_states.device
         self.keys = key_states.new_zeros(rows, key_states.shape[1], columns, key_states.shape[3])
         self.values = value_states.new_zeros(rows, value_states.shape[1], columns, value_states.shape[3])
@@ -70,12 +72,13 @@ class SlotLayer(CacheLayerMixin):
         for buffer in (self.keys, self.values):
             buffer[:, :, target] = buffer[:, :, source].clone()
 
-    def widen(self, columns: int) -> None:
-        """More columns."""
+    def resize(self, source: slice, target: slice) -> None:
+        """Buffers as large as the board says; the columns of all rows move from `source` to `target`."""
+        count, board = len(self.board.starts), self.board
         for name in ("keys", "values"):
             old = getattr(self, name)
-            new = old.new_zeros(*old.shape[:2], columns, old.shape[3])
-            new[:, :, : old.shape[2]] = old
+            new = old.new_zeros(board.rows, old.shape[1], board.columns, old.shape[3])
+            new[:count, :, target] = old[:count, :, source]
             setattr(self, name, new)
 
 
@@ -89,11 +92,6 @@ class Slots(Cache):
     def __len__(self) -> int:
         return len(self.board.starts)
 
-    @property
-    def bytes_per_column(self) -> int:
-        """Bytes that one token of one row takes in all layers; 0 before anything came."""
-        return sum(2 * layer.keys.shape[1] * layer.keys.shape[3] * layer.keys.element_size() for layer in self.layers if layer.is_initialized)
-
     # ---- coming and going -----------------------------------------------------------------------
     def join(self, first_pass: DynamicCache, lengths: list[int], sources: list[int]) -> None:
         """Take in rows from the cache of their first pass, whose rows are padded on the left to one width.
@@ -102,7 +100,7 @@ class Slots(Cache):
         """
         board, width = self.board, first_pass.layers[0].keys.shape[2]
         longest = max(lengths)
-        self.make_room(longest)
+        self.make_room(longest, len(board.starts) + len(sources))
         rows = slice(len(board.starts), len(board.starts) + len(sources))
         for layer, found in zip(self.layers, first_pass.layers, strict=True):
             if not layer.is_initialized:
@@ -122,38 +120,47 @@ class Slots(Cache):
             board.starts[row] = board.starts[last]
         board.starts.pop()
         if not board.starts:
-            board.end = 0
+            self.empty()
         return last
 
-    def make_room(self, longest: int) -> None:
-        """Columns for a row of so many tokens left of the end, and for one more token behind it."""
-        board = self.board
-        left, used = board.left, board.end - board.left
-        if board.end >= longest and board.end < board.columns:
-            return
-        end = max(longest, used)
-        if end + 1 > board.columns:
-            board.columns = max(2 * board.columns, end + FIRST_COLUMNS)
+    def empty(self) -> None:
+        """Nobody is there: begin at the first column, and give back what only long texts needed."""
+        self.board.end = 0
+        if self.board.columns > 4 * FIRST_COLUMNS:
+            self.board.columns, self.board.rows = FIRST_COLUMNS, 1
             for layer in self.layers:
-                if layer.is_initialized:
-                    layer.widen(board.columns)
-        elif board.end >= board.columns and used > board.columns // 2:  # moving by little would come again soon
-            board.columns *= 2
-            for layer in self.layers:
-                if layer.is_initialized:
-                    layer.widen(board.columns)
-            return
-        self.shift(left, end - used)
+                layer.keys = layer.values = None
+                layer.is_initialized = False
 
-    def shift(self, left: int, new_left: int) -> None:
+    def make_room(self, longest: int = 0, rows: int = 0) -> None:
+        """Places for so many rows in all, columns for one of so many tokens left of the end, and for one more token behind it.
+
+        Buffers are made twice as large as needed, so that growing is rare, and at most that, so that `tokens_needed` holds.
+        """
+        board = self.board
+        used = board.end - board.left
+        end = max(longest, used)
+        if board.end >= longest and board.end < board.columns and rows <= board.rows:
+            return
+        if rows > board.rows or end + 1 > board.columns or (board.end >= board.columns and used > board.columns // 2):
+            board.rows, board.columns = min(board.max_rows, 2 * max(rows, len(board.starts))), 2 * end + FIRST_COLUMNS
+            self.shift(end - used, SlotLayer.resize)
+        else:
+            self.shift(end - used, SlotLayer.move)
+
+    def shift(self, new_left: int, how) -> None:
         """Move all rows so that their leftmost column is `new_left`."""
-        board, used = self.board, self.board.end - left
-        if left != new_left and used:
-            for layer in self.layers:
-                if layer.is_initialized:
-                    layer.move(slice(left, left + used), slice(new_left, new_left + used))
+        board, left, used = self.board, self.board.left, self.board.end - self.board.left
+        for layer in self.layers:
+            if layer.is_initialized:
+                how(layer, slice(left, left + used), slice(new_left, new_left + used))
         board.starts = [start - left + new_left for start in board.starts]
         board.end = new_left + used
+
+    @staticmethod
+    def tokens_needed(rows: int, longest: int) -> int:
+        """Most tokens that the buffers hold for so many rows of at most so many tokens."""
+        return 2 * rows * (2 * longest + FIRST_COLUMNS)
 
     # ---- what a pass needs ----------------------------------------------------------------------
     def positions(self, device) -> Tensor:

@@ -90,18 +90,18 @@ class Bank:
 
     # ---- adapters -------------------------------------------------------------------------------
     def add(self, folder: Path) -> int:
-        """Read a saved adapter and give it a place. What cannot share a base with others is a RecipeError (R170); a damaged or foreign one a CheckpointError."""
+        """Read a saved adapter and give it a place. What cannot share a base with others is a RecipeError (R180); a damaged or foreign one a CheckpointError."""
         folder = Path(folder)
-        config = adapters.read_config(folder)
+        config = adapters.read_config(folder, "LORA")
         adapters.check_origin(folder, self.language_model)
         refuse_special(config, folder)
         pairs, whole = self.sorted_out(folder, read_tensors([resolve(folder, adapters.TENSORS)]))
-        scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
         place = self._free.pop() if self._free else max(self.kept, default=BASE) + 1
         for name, (down, up) in pairs.items():
             if name not in self.stacks:
                 self.open_stack(name, down, up)
-            self.stacks[name].put(place, down, up * scale)
+            rank = down.shape[0]
+            self.stacks[name].put(place, down, up * (config.lora_alpha / (math.sqrt(rank) if config.use_rslora else rank)))
         for stack in self.stacks.values():
             stack.grow(place + 1)
         self.kept[place] = Kept(place, folder, whole)
@@ -183,6 +183,6 @@ def widths(layer: nn.Module) -> tuple[int, int]:
 
 def refuse_special(config, folder: Path) -> None:
     """What is more than a product of two thin matrices beside a linear layer needs a base of its own."""
-    special = [name for name in ("use_dora", "rank_pattern", "alpha_pattern", "layers_to_transform") if getattr(config, name)]
+    special = [name for name in ("use_dora", "alpha_pattern") if getattr(config, name)]
     if special or config.bias != "none":
-        raise RecipeError(f"the adapter in {folder} uses {', '.join(special) or 'bias'} and cannot share a base with others", code="R170", file=str(folder), hint="it is served on a base of its own")
+        raise RecipeError(f"the adapter in {folder} uses {', '.join(special) or 'bias'} and cannot share a base with others", code="R180", file=str(folder), hint="it is served on a base of its own")

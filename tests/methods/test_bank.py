@@ -55,6 +55,6 @@ def test_what_cannot_share_a_base_says_so(tiny_llama, tmp_path):
 
     saved_adapter(tiny_llama, tmp_path / "a", 4, 1)
     path = tmp_path / "a" / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "rank_pattern": {"q_proj": 2}}))
-    with pytest.raises(RecipeError, match="rank_pattern"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "alpha_pattern": {"q_proj": 2}}))
+    with pytest.raises(RecipeError, match="alpha_pattern"):
         Bank(load(str(tiny_llama))).add(tmp_path / "a")

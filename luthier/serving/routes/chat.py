@@ -1,0 +1,131 @@
+"""`/v1/chat/completions`: answers of a chat model, whole or as a stream, with tools and JSON schemas."""
+import json
+import time
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from luthier.serving.door import needs
+from luthier.serving.service import Service, new_id, refuse, service_of, stream_error, visitor_of, while_there
+from luthier.serving.shapes import ChatRequest, parsed
+from luthier.serving.toolcalls import parse, takes_tools
+from luthier.serving.writing import Trimmer, Writing, chat_logprobs, grammar_of
+
+router = APIRouter(dependencies=[Depends(needs("inference"))])
+
+
+@router.post("/v1/chat/completions")
+async def chat_completions(request: Request):
+    service, wanted = service_of(request), await parsed(request, ChatRequest)
+    model = service.model(wanted.model, visitor_of(request), writes=True)
+    check(wanted, model)
+    tools = wanted.tools if wanted.tool_choice != "none" else None
+    prompt = await service.chat_prompt(model, wanted.messages, tools)
+    grammar = grammar_of(wanted.response_format, lambda: service.maker(model))
+    writing = Writing(
+        model, [prompt], wanted, settings=service.settings, asker=visitor_of(request).name, outbox=service.outbox, grammar=grammar,
+        most=wanted.max_completion_tokens or wanted.max_tokens, logprobs=(wanted.top_logprobs or 0) if wanted.logprobs else None,
+    )
+    chat = Chat(service, writing, wanted, {tool.function.name for tool in tools or ()})
+    if wanted.stream:
+        return StreamingResponse(chat.stream(request), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    async with service.counted(request, model, writing.ask.cost):
+        await while_there(request, writing.finished(service.engine))
+    return JSONResponse(chat.whole())
+
+
+def check(wanted: ChatRequest, model) -> None:
+    """What fits together and what this model can do."""
+    refuse(wanted.max_tokens is not None and wanted.max_completion_tokens is not None, "give max_completion_tokens or max_tokens, not both", "max_tokens")
+    refuse(wanted.top_logprobs is not None and not wanted.logprobs, "top_logprobs needs logprobs: true", "top_logprobs")
+    refuse(wanted.stream_options is not None and not wanted.stream, "stream_options needs stream: true", "stream_options")
+    refuse(bool(wanted.tools) and not takes_tools(model.renderer.template), "the chat template of this model has no place for tools", "tools")
+    refuse(wanted.tool_choice is not None and not wanted.tools, "tool_choice needs tools", "tool_choice")
+    refuse(wanted.parallel_tool_calls is not None and not wanted.tools, "parallel_tool_calls needs tools", "parallel_tool_calls")
+
+
+class Chat:
+    """One request and its shapes."""
+
+    def __init__(self, service: Service, writing: Writing, wanted: ChatRequest, tools: set[str]):
+        self.service, self.writing, self.wanted, self.tools = service, writing, wanted, tools
+        self.id, self.created = new_id("chatcmpl"), int(time.time())
+        self.pending: list[list] = [[] for _ in writing.answers]
+        """Likelihoods of each answer that no chunk has told yet."""
+
+    def head(self, kind: str) -> dict:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.wanted.model, "system_fingerprint": self.writing.model.facts.get("fingerprint")}
+
+    def message(self, number: int) -> tuple[dict, str]:
+        """The message of an answer that has ended, and how it ended."""
+        text = self.writing.text(number).strip()
+        words, calls = parse(text, self.tools, only_one=self.wanted.parallel_tool_calls is False) if self.tools else (text, [])
+        message: dict = {"role": "assistant", "content": words or (None if calls else ""), "refusal": None}
+        if calls:
+            message["tool_calls"] = calls
+        return message, "tool_calls" if calls else self.writing.answers[number].finish
+
+    def logprobs(self, likelihoods) -> dict | None:
+        return chat_logprobs(self.writing.model.view.tokenizer, likelihoods) if self.wanted.logprobs else None
+
+    def whole(self) -> dict:
+        """The body of a request that wants no stream."""
+        choices = []
+        for number, answer in enumerate(self.writing.answers):
+            message, finish = self.message(number)
+            choices.append({"index": number, "message": message, "logprobs": self.logprobs(answer.likelihoods), "finish_reason": finish})
+        self.service.figures.wrote(self.writing.model.id, self.writing.usage, [answer.finish for answer in self.writing.answers])
+        return {**self.head("chat.completion"), "choices": choices, "usage": self.writing.usage}
+
+    async def stream(self, request: Request):
+        """Server-sent events: a role, pieces of text, how it ended, the usage where it is wanted, and the end. An error is an event too."""
+        with_usage = bool(self.wanted.stream_options and self.wanted.stream_options.include_usage)
+        trimmers = [Trimmer() for _ in self.writing.answers]
+        began, first = time.monotonic(), True
+        try:
+            async with self.service.counted(request, self.writing.model, self.writing.ask.cost):
+                async for event in self.writing.events(self.service.engine):
+                    if first:
+                        self.service.figures.first.labels(self.writing.model.id).observe(time.monotonic() - began)
+                        for number in range(len(trimmers)):
+                            yield self.chunk(number, {"role": "assistant", "content": "", "refusal": None}, None, None, with_usage)
+                        first = False
+                    for chunk in self.chunks(event, trimmers, with_usage):
+                        yield chunk
+        except Exception as error:
+            yield sse(stream_error(error))
+        else:
+            usage = self.writing.usage
+            self.service.figures.wrote(self.writing.model.id, usage, [answer.finish for answer in self.writing.answers])
+            if with_usage:
+                yield sse({**self.head("chat.completion.chunk"), "choices": [], "usage": usage})
+        yield "data: [DONE]\n\n"
+
+    def chunks(self, event: tuple, trimmers: list[Trimmer], with_usage: bool):
+        """The chunks of one event; an answer that may hold calls of tools is told when it is whole."""
+        kind, number = event[:2]
+        answer = self.writing.answers[number]
+        if kind == "text":
+            shown = "" if self.tools else trimmers[number].show(event[2])
+            self.pending[number] += event[3]
+            if shown:
+                yield self.chunk(number, {"content": shown}, None, self.logprobs(self.pending[number]), with_usage)
+                self.pending[number] = []
+            return
+        finish, rest = answer.finish, self.pending[number] + answer.likelihoods
+        if self.tools:
+            message, finish = self.message(number)
+            calls = [{"index": at, **call} for at, call in enumerate(message.get("tool_calls", []))]
+            yield self.chunk(number, {"content": message["content"]} | ({"tool_calls": calls} if calls else {}), None, self.logprobs(rest), with_usage)
+        elif rest and self.wanted.logprobs:
+            yield self.chunk(number, {"content": ""}, None, self.logprobs(rest), with_usage)
+        yield self.chunk(number, {}, finish, None, with_usage)
+
+    def chunk(self, number: int, delta: dict, finish: str | None, logprobs: dict | None, with_usage: bool) -> str:
+        usage = {"usage": None} if with_usage else {}
+        return sse({**self.head("chat.completion.chunk"), "choices": [{"index": number, "delta": delta, "logprobs": logprobs, "finish_reason": finish}], **usage})
+
+
+def sse(value: dict) -> str:
+    """One server-sent event."""
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"

@@ -1,0 +1,102 @@
+"""`serve`: tuned models behind an OpenAI-compatible API, until a signal comes."""
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from luthier.errors import LuthierError
+from luthier.generation.batcher import Seat
+from luthier.generation.text import Writer
+from luthier.models.machine import machine
+from luthier.runs.events import Event, Say, silent
+from luthier.serving import app
+from luthier.serving.door import Key
+from luthier.serving.engine import Ask
+from luthier.serving.hosts import Model
+from luthier.serving.service import Service
+from luthier.serving.settings import ServerSettings
+from luthier.verbs.serving import Shelf, aliases_of, open_models
+
+
+@dataclass
+class Served:
+    """A server that is set up and not yet running."""
+
+    service: Service
+    application: object
+    socket: socket.socket
+    shelf: Shelf
+
+    @property
+    def address(self) -> str:
+        host, port = self.socket.getsockname()[:2]
+        return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+
+    @property
+    def models(self) -> list[str]:
+        return list(self.service.registry.models)
+
+    def run(self) -> None:
+        """Serve until a signal comes."""
+        app.run(self.service, self.application, self.socket)
+
+
+def serve(names: list[str], settings: ServerSettings, *, keys_file: Path | None = None, api_key: str | None = None, metrics_prefix: str = "luthier_", say: Say = silent) -> Served:
+    """Set a server up: refuse what is unsafe, bind, load, and warm up in the background while the probes already answer.
+
+    Refused (S120) where it could be reached from outside without a key; RecipeError and CheckpointError where a name is no run or base.
+    """
+    fixed = () if not api_key else (Key("environment", hashed(api_key)),)
+    service = app.build_service(settings, keys_file=keys_file, fixed_keys=fixed)
+    service.more["metrics_prefix"] = metrics_prefix
+    bound = app.listen(settings.host, settings.port)
+    torch.set_num_threads(machine().cores)
+    shelf, models = open_models(names, max_rows=settings.max_rows, say=say)
+    for model in models:
+        service.registry.add(model, *aliases_of(model))
+    service.engine.start()
+    threading.Thread(target=warm_up, args=(service, models, say), name="luthier-warm-up", daemon=True).start()
+    return Served(service, app.build_app(service), bound, shelf)
+
+
+def hashed(key: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def warm_up(service: Service, models: list[Model], say: Say) -> None:
+    """Let every model answer once; the server is ready when all have."""
+    for model in models:
+        try:
+            answered_once(service, model)
+        except Exception as error:
+            say(Event("warning", f"{model.id} does not answer: {error}", {"code": "E124"}))
+            return
+    service.ready = True
+    say(Event("note", "ready"))
+
+
+def answered_once(service: Service, model: Model, *, tell: Callable | None = None) -> None:
+    """One short answer, or one text read; raises what goes wrong."""
+    over, failed = threading.Event(), []
+
+    def told(event: tuple) -> None:
+        if event[0] == "error":
+            failed.append(event[1])
+        elif event[0] == "over":
+            over.set()
+
+    if model.writes:
+        prompt = model.renderer.text("Hello")[:1] or [0]
+        ask = Ask(model, "warm-up", told, seats=[Seat(list(prompt), 2, Writer(model.view.tokenizer, prompt, (), None), adapter=model.place)], cost=3)
+    else:
+        ask = Ask(model, "warm-up", told, work=lambda view: model.task.predict(view, model.renderer, ["Hello"]))
+    service.engine.submit(ask)
+    if not over.wait(timeout=300):
+        raise LuthierError(f"{model.id} did not answer within 300 s", code="E124")
+    if failed:
+        raise failed[0]

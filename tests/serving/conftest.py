@@ -1,0 +1,111 @@
+"""A real server on a loopback port, over tiny networks with random weights."""
+import threading
+from dataclasses import dataclass
+
+import pytest
+from saved_adapters import saved_adapter
+
+from luthier.methods.bank import Bank
+from luthier.models.load import load
+from luthier.preparation.renderer import Renderer
+from luthier.serving import app
+from luthier.serving.door import Key
+from luthier.serving.hosts import Host, Model
+from luthier.serving.service import Service
+from luthier.serving.settings import ServerSettings
+from luthier.tasks import TASKS
+
+
+@dataclass
+class Running:
+    """A server in a thread."""
+
+    service: Service
+    address: str
+    server: app.Server
+    thread: threading.Thread
+
+    def client(self, **more):
+        import openai
+
+        return openai.OpenAI(base_url=f"{self.address}/v1", api_key="none", max_retries=0, timeout=60, **more)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(timeout=20)
+        self.service.engine.stop()
+
+
+def start(models: list[Model], *, settings: ServerSettings | None = None, fixed_keys: tuple[Key, ...] = (), keys_file=None, routers=()) -> Running:
+    """Serve models on a free port."""
+    settings = settings or ServerSettings(port=0)
+    service = app.build_service(settings, fixed_keys=fixed_keys, keys_file=keys_file)
+    for model in models:
+        service.registry.add(model)
+    service.engine.start()
+    service.ready = True
+    bound = app.listen(settings.host, 0)
+    bound.listen(512)
+    server = app.make_server(service, app.build_app(service, routers))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    return Running(service, f"http://127.0.0.1:{bound.getsockname()[1]}", server, thread)
+
+
+def tiny_host(folder, max_rows: int = 16) -> tuple[Host, Renderer]:
+    language_model = load(str(folder))
+    return Host(language_model, Bank(language_model), max_rows), Renderer(language_model.tokenizer, language_model.template, language_model.context)
+
+
+def chat_model(name: str, host: Host, renderer: Renderer, **more) -> Model:
+    return Model(name, host, renderer, TASKS["chat"]().prepared(labels=[]), facts={"task": "chat", **more.pop("facts", {})}, **more)
+
+
+@pytest.fixture(scope="session")
+def wordy_llama(tiny_model, tmp_path_factory):
+    """A tiny Llama of random weights that writes printable letters: every other output row is zero, and one of ninety random numbers is larger."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("models") / "wordy"
+    shutil.copytree(tiny_model("llama_untied"), folder)
+    tokenizer = load(str(folder)).tokenizer
+    tensors = load_file(folder / "model.safetensors")
+    kept = [number for number in range(len(tokenizer)) if len(text := tokenizer.decode([number])) == 1 and text.isascii() and (text.isalnum() or text == " ")]
+    rows = tensors["lm_head.weight"].clone() * 3
+    rows[[number for number in range(len(rows)) if number not in [*kept, tokenizer.eos_token_id]]] = 0
+    save_file(tensors | {"lm_head.weight": rows}, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def adapter_folder(wordy_llama, tmp_path_factory):
+    """A function from a number to the folder of an adapter of the tiny Llama."""
+    made, root = {}, tmp_path_factory.mktemp("adapters")
+
+    def make(number: int):
+        if number not in made:
+            made[number] = root / str(number)
+            saved_adapter(wordy_llama, made[number], 2 + number % 6, number)
+        return made[number]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def running(wordy_llama, adapter_folder):
+    """A server with the tiny Llama as `base`, two adapters `one` and `two` on it."""
+    host, renderer = tiny_host(wordy_llama)
+    models = [chat_model("base", host, renderer)]
+    models += [chat_model(name, host, renderer, place=host.bank.add(adapter_folder(number)), parent="base") for number, name in enumerate(("one", "two"))]
+    found = start(models)
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def client(running):
+    return running.client()
