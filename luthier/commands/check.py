@@ -28,6 +28,8 @@ def run(
     words: WORDS = None,
     show: Annotated[int, typer.Option(metavar="N", min=0, help="Print N rendered examples, token by token.")] = 0,
     on_bad_row: ON_BAD_ROW = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Read strictly only; leave the doctor's checks out.")] = False,
+    against: Annotated[str | None, typer.Option(metavar="FILE", help="A benchmark whose texts training rows should not hold.")] = None,
 ) -> int:
     """Read every row strictly; nothing is trained.
 
@@ -39,7 +41,7 @@ def run(
     look_early(target, overrides)
     from luthier.verbs.check import check
 
-    result = check(target, overrides, show=show, say=screen.say).to_dict()
+    result = check(target, overrides, show=show, quick=quick, against=against, say=screen.say).to_dict()
     screen.finish(result, draw)
     return 0 if result["ok"] else 1
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from luthier.data import doctor, sources
 from luthier.errors import DataError, LuthierError
 from luthier.evaluation.statistics import detectable_before
 from luthier.models.load import facts
@@ -17,10 +18,15 @@ from luthier.verbs.results import Answered
 from luthier.verbs.stages import open_recipe, prepare_tokens, read_data
 
 
-def check(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, show: int = 0, say: Say = silent) -> Answered:
-    """Read the data of a recipe (or a data file) as training would; nothing is trained and no weight is loaded.
+def check(
+    target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, show: int = 0, quick: bool = False, against: str | None = None, report: Path | None = None,
+    say: Say = silent,
+) -> Answered:
+    """Read the data of a recipe (or a data file) as training would, and show every row to the doctor; nothing is trained and no weight is loaded.
 
-    Returns `{ok, findings, ledger, mapping, splits, lengths, labels, minimum_detectable, shown, seconds}`; `ok` is False where a finding is an error.
+    `quick` leaves the doctor out, `against` names a benchmark file that training rows should not stand in, `report` is a folder for check.html,
+    check.json and slices.json. Returns `{ok, findings, ledger, mapping, summary, lengths, labels, checks, figures, minimum_detectable, shown, report,
+    seconds}`; `ok` is False where a finding is an error.
     """
     began = time.perf_counter()
     recipe, _ = open_recipe(target, overrides, say)
@@ -30,12 +36,22 @@ def check(target: str | Path | None = None, overrides: Iterable[str] | Mapping =
             "ok": data.ok, "findings": list(data.findings), "ledger": {split: account.to_dict() for split, account in data.ledger.items()},
             "mapping": (data.mapping or {}).get("sentence"), "summary": data.summary, "labels": data.labels, "shown": [],
         }
+        examined = None
+        if not quick and any(data.count(split) for split in data.ledger):
+            examined = doctor.examine(data, source=train_source(recipe.data.train), against=against, say=say)
+            answer["findings"] = [one for one in answer["findings"] if one["code"] not in doctor.MEASURED_ANEW] + [one.to_dict() for one in examined.findings()]
+            answer |= {"checks": len(examined.passed), "figures": examined.figures}
         if data.count("train"):
             answer |= tokens_of(recipe, data, Path(folder) / "tokens", show, answer["findings"], say)
             answer["minimum_detectable"] = detectable_before(data.count("test")) if data.count("test") else None
     answer["ok"] = not any(finding["level"] == "error" for finding in answer["findings"])
     answer["seconds"] = round(time.perf_counter() - began, 2)
     return Answered(answer)
+
+
+def train_source(name: str) -> sources.Source | None:
+    """Where training rows come from, where it can be read twice at no cost."""
+    return sources.locate(name)["train"] if name != "-" else None
 
 
 def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: Say) -> dict:

@@ -1,6 +1,8 @@
 """The data doctor: one file per check.
 
-A row check looks at one record and yields findings about it; an error leaves the row out. A set check looks at the table of all rows.
+A row check looks at one record and yields findings about it; an error leaves the row out. A set check looks at the table of all rows. These two run
+whenever data is built. A stream check sees all rows in batches and then reports; a sample check compares the rows of an even sample with each other. These
+are the doctor's (`doctor.py`), which `luthier check` calls.
 """
 from collections.abc import Callable, Iterator
 
@@ -13,17 +15,32 @@ from luthier.data.checks import (
     few_rows,
     ids,
     imbalance,
+    label_names,
     label_spelling,
     no_validation,
     one_sided_labels,
+    poison,
     private,
+    quantity,
     rare_labels,
     roles,
     shares,
     single_class,
+    suspects,
+    topics,
+    unfit,
 )
+from luthier.data.checks.answers import Answers
+from luthier.data.checks.characters import Characters
+from luthier.data.checks.diversity import Diversity
+from luthier.data.checks.label_in_text import LabelInText
+from luthier.data.checks.languages import Languages
+from luthier.data.checks.people import People
+from luthier.data.checks.private_things import PrivateThings
+from luthier.data.checks.turns import Turns
 from luthier.data.findings import Finding
 from luthier.data.records import Record
+from luthier.data.seen import StreamCheck
 from luthier.data.table import Table
 
 ROW_CHECKS: dict[str, Callable[[Record], Finding | None]] = {
@@ -45,6 +62,25 @@ SET_CHECKS: dict[str, Callable[[Table], Iterator[Finding]]] = {
     "no validation": no_validation.check,
     "shares": shares.check,
 }
+STREAM_CHECKS: dict[str, Callable[[], StreamCheck]] = {
+    "answers": Answers,
+    "characters": Characters,
+    "private": PrivateThings,
+    "turns": Turns,
+    "languages": Languages,
+    "people": People,
+    "diversity": Diversity,
+    "label in text": LabelInText,
+}
+"""`NearDuplicates`, which needs a folder, is added by the doctor."""
+SAMPLE_CHECKS: dict[str, Callable] = {
+    "suspected labels": suspects.check,
+    "unfit answers": unfit.check,
+    "poison": poison.check,
+    "topics": topics.check,
+    "label names": label_names.check,
+    "quantity": quantity.check,
+}
 """`columns` has its own input, the shapes of the rows, and is called by the intake."""
 
-__all__ = ["ROW_CHECKS", "SET_CHECKS", "columns"]
+__all__ = ["ROW_CHECKS", "SAMPLE_CHECKS", "SET_CHECKS", "STREAM_CHECKS", "columns"]

@@ -1,0 +1,219 @@
+"""What looks private in a text: addresses, numbers, keys, found by form and confirmed by check sum, range or the words beside them.
+
+No model is asked. A number alone is not private; it is a card by its check sum (ISO/IEC 7812-1), an account by ISO 13616, an identity number by the
+rule of its country, a telephone by how it is written or called.
+"""
+import ipaddress
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from luthier.data.columns import codes_of, places_of
+from luthier.data.identities import WORDS, identity_of_number, identity_of_word
+
+
+class Span(NamedTuple):
+    """Where something private stands in a text, and what it is."""
+
+    start: int
+    end: int
+    kind: str
+
+
+KINDS = {
+    "email": "an e-mail address", "phone": "a telephone number", "card": "a card number", "iban": "a bank account", "identity": "an identity number",
+    "ip": "an IP address", "key": "a key",
+}
+LOCAL = re.compile(r"[\w.+%-]{1,64}\Z")
+DOMAIN = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}\b")
+NUMBER = re.compile(r"(?<![\w./€$£-])(?<!\d,)[+(]{0,2}\d(?:[ ()./-]{0,3}\d){5,24}(?:x\d{1,5})?(?![\w%])(?![.,]\d)")
+IBAN = re.compile(r"\b(?:[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?|[a-z]{2}\d{2}[a-z]{0,4}\d{10,26})\b")
+IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
+IPV6 = re.compile(r"(?<![\w:])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?![\w:])")
+KEYS = {  # what a key holds, looked for first since most texts hold none; then its whole form
+    "-----BEGIN": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^\0]{0,8000}?-----END [A-Z ]*PRIVATE KEY-----)?"),
+    "sk-": re.compile(r"\bsk-[\w-]{20,}", re.A),
+    "sk_": re.compile(r"\bsk_[\w-]{20,}", re.A),
+    "rk_": re.compile(r"\brk_(?:live|test)_[\w-]{20,}", re.A),
+    "AKIA": re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
+    "ASIA": re.compile(r"\bASIA[0-9A-Z]{16}\b"),
+    "AIza": re.compile(r"\bAIza[\w-]{35}", re.A),
+    "ghp_": re.compile(r"\bghp_[A-Za-z0-9]{30,}"),
+    "gho_": re.compile(r"\bgho_[A-Za-z0-9]{30,}"),
+    "ghs_": re.compile(r"\bghs_[A-Za-z0-9]{30,}"),
+    "github_pat_": re.compile(r"\bgithub_pat_\w{40,}", re.A),
+    "glpat-": re.compile(r"\bglpat-[\w-]{20,}", re.A),
+    "hf_": re.compile(r"\bhf_[A-Za-z0-9]{30,}"),
+    "xox": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
+    "eyJ": re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}", re.A),
+    "npm_": re.compile(r"\bnpm_[A-Za-z0-9]{36}"),
+    "SG.": re.compile(r"\bSG\.[\w-]{20,}\.[\w-]{20,}", re.A),
+    "://": re.compile(r"(?<=://)[^\s/:@\0]{1,64}:[^\s/@\0]{3,64}(?=@)"),
+}
+SECRET_WORDS = ("api", "secret", "token", "passw", "passphrase", "access", "bearer", "auth")
+SECRET = re.compile(r"(?i:\b(?:api[_ -]?key|secret|token|passw(?:or)?d|passphrase|access[_ -]?key|bearer|auth)\b(?:\s+is)?\s{0,3}[:=\"'`]{0,3}\s{0,3})([^\s\"'`,;<>\0]{8,200})")
+LEAST_ENTROPY = 3.0
+FEWEST_DIGITS, WIDEST_GAP = 5, 5
+GLUE = np.zeros(256, dtype=bool)
+"""Characters that may stand between the digits of one number."""
+GLUE[[ord(one) for one in "0123456789 ()./-:abcdefABCDEFGHIJKLMNOPQRSTUVWXYZ"]] = True
+BEFORE = 40
+"""Characters before a number in which a word may say what it is."""
+CALLED = re.compile(r"(?i:\b(?:phone|telephone|tel|mobile|cell|cellphone|fax|call(?: me| us)?|reach (?:me|us)|contact|dial|ring|whatsapp|hotline|sms|text(?: me)?|number is|my number|landline|desk|office|answering at|messages? to|registered)\b)[^\d\0]{0,24}$")
+CALLED_AFTER = re.compile(r"[ -]{0,2}(?i:office|fax|desk|mobile|cell|home|work)\b")
+OTHERWISE = re.compile(r"(?i:\b(?:order|invoice|ticket|account|reference|ref|tracking|case|id|isbn|issn|doi|version|serial|model|sku|part|zip|code|pin|page|article|bill|booking|row|box|licen[sc]e(?: number)?)\b)[^\d\n\0]{0,14}$")
+DATE = re.compile(r"(?:(?:1[6-9]|2[01])\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:1[6-9]|2[01])\d\d)(?:$|\D)")
+DIGITS = re.compile(r"\D+")
+
+
+def scan(text: str) -> list[Span]:
+    """Everything private in a text, in order, none overlapping another. Texts may be joined by NUL; nothing is found across one."""
+    found: list[Span] = [*_keys(text), *_emails(text)]
+    for start, end in windows(text):
+        part = text[start:end]
+        for find in (_accounts, _addresses, _identities, _numbers):
+            found += [Span(span.start + start, span.end + start, span.kind) for span in find(part)]
+    # of what overlaps, the kind that is found first above stays; windows may overlap too
+    order = {kind: at for at, kind in enumerate(("key", "email", "iban", "ip", "identity", "card", "phone"))}
+    result: list[Span] = []
+    for span in sorted(set(found), key=lambda span: (span.start, order[span.kind])):
+        if result and span.start < result[-1].end:
+            if order[span.kind] < order[result[-1].kind]:
+                result[-1] = span
+            continue
+        result.append(span)
+    return result
+
+
+def windows(text: str) -> list[tuple[int, int]]:
+    """The parts of a text in which at least five digits stand close together, with room around them; a number outside of them is short."""
+    codes = np.frombuffer(text.encode(), dtype=np.uint8) if text.isascii() else codes_of(text)
+    digits = np.flatnonzero((codes >= 48) & (codes <= 57))
+    spans = []
+    if len(digits) >= FEWEST_DIGITS:
+        between = np.diff(np.cumsum(~GLUE[np.minimum(codes, 255)])[digits]) > 0
+        bounds = np.concatenate([[0], np.flatnonzero((np.diff(digits) > WIDEST_GAP) | between) + 1, [len(digits)]])
+        long = np.flatnonzero(np.diff(bounds) >= FEWEST_DIGITS)
+        spans = [(int(digits[bounds[at]]) - BEFORE - 6, int(digits[bounds[at + 1] - 1]) + 24) for at in long]
+    spans += [(at - 40, at + 40) for at in places_of(text, "::")]
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        start, end = max(start, 0), min(end, len(text))
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _keys(text: str) -> Iterator[Span]:
+    for mark, form in KEYS.items():
+        for at in places_of(text, mark):
+            if match := form.match(text, at + len(mark) if mark == "://" else at):
+                yield Span(*match.span(), "key")
+    lower = text.lower()
+    if len(lower) != len(text):
+        return
+    for word in SECRET_WORDS:
+        for at in places_of(lower, word):
+            if (match := SECRET.match(text, at)) and is_random(match[1]):
+                yield Span(*match.span(1), "key")
+
+
+def is_random(word: str) -> bool:
+    """Whether a word looks drawn by lot rather than spelled: letters and digits mixed, and many different ones."""
+    kinds = sum(any(test(character) for character in word) for test in (str.isdigit, str.islower, str.isupper, lambda one: not one.isalnum()))
+    return kinds >= 2 and any(map(str.isdigit, word)) and entropy(word) >= LEAST_ENTROPY
+
+
+def entropy(word: str) -> float:
+    """Bits per character of a word's own frequencies."""
+    return -sum(count / len(word) * math.log2(count / len(word)) for count in Counter(word).values())
+
+
+def _emails(text: str) -> Iterator[Span]:
+    at = text.find("@")
+    while at >= 0:
+        local, domain = LOCAL.search(text, max(at - 64, 0), at), DOMAIN.match(text, at + 1)
+        if local and domain:
+            yield Span(local.start(), domain.end(), "email")
+        at = text.find("@", at + 1)
+
+
+def _accounts(text: str) -> Iterator[Span]:
+    for match in IBAN.finditer(text):
+        words = match[0]
+        # a word that follows may look like a last group; it is given up until the check sum holds
+        while len(words) >= 15:
+            if is_iban(words.replace(" ", "").upper()):
+                yield Span(match.start(), match.start() + len(words), "iban")
+                break
+            words = words.rpartition(" ")[0]
+
+
+def is_iban(code: str) -> bool:
+    """The check sum of account numbers (ISO 13616, modulo 97)."""
+    return 15 <= len(code) <= 34 and int("".join(str(int(character, 36)) for character in code[4:] + code[:4])) % 97 == 1
+
+
+def _addresses(text: str) -> Iterator[Span]:
+    for match in IPV4.finditer(text):
+        if all(int(part) < 256 for part in match[0].split(".")) and not re.search(r"(?i:version|release|\bv)\s?$", text[max(match.start() - 12, 0) : match.start()]):
+            yield Span(*match.span(), "ip")
+    if text.count(":") > 2:
+        for match in IPV6.finditer(text):
+            if len(match[0]) > 6 and _is_ipv6(match[0]):
+                yield Span(*match.span(), "ip")
+
+
+def _is_ipv6(word: str) -> bool:
+    try:
+        return len(ipaddress.IPv6Address(word).compressed) > 4
+    except ValueError:
+        return False
+
+
+def _identities(text: str) -> Iterator[Span]:
+    for match in WORDS.finditer(text):
+        if identity_of_word(match[0]):
+            yield Span(*match.span(), "identity")
+
+
+def _numbers(text: str) -> Iterator[Span]:
+    for match in NUMBER.finditer(text):
+        before = text[max(match.start() - BEFORE, 0) : match.start()].rpartition("\0")[2]
+        if kind := kind_of_number(match[0].partition("x")[0], before, text[match.end() : match.end() + 12]):
+            yield Span(*match.span(), kind)
+
+
+def kind_of_number(written: str, before: str, after: str = "") -> str:
+    """What a long number is, by how it is written and by the words around it; empty where nothing says that it is private."""
+    digits = DIGITS.sub("", written)
+    if 12 <= len(digits) <= 19 and is_card(digits) and not written.startswith(("+", "(")) and not before.endswith("+"):
+        return "card"
+    if identity_of_number(written, digits, before):
+        return "identity"
+    if DATE.match(written) or not 6 <= len(digits) <= 15 or OTHERWISE.search(before):
+        return ""
+    if CALLED.search(before) or CALLED_AFTER.match(after):
+        return "phone"
+    groups = re.findall(r"\d+", written)
+    international = written.startswith("+") and 8 <= len(digits)
+    bracketed = written.startswith(("(", "+(")) and 7 <= len(digits) <= 13
+    trunk = digits.startswith("0") and 9 <= len(digits) <= 12 and 2 <= len(groups) <= 6 and not digits.startswith("000")
+    grouped = 9 <= len(digits) <= 13 and 3 <= len(groups) <= 5 and all(len(group) >= 2 for group in groups[1:]) and "/" not in written and not re.search(r"\d[.]\d", written)
+    dotted = len(groups) == 3 and [len(group) for group in groups] == [3, 3, 4]
+    return "phone" if international or bracketed or trunk or grouped or dotted else ""
+
+
+NETWORKS = re.compile(r"(?:4|5[1-5]|2[2-7]|3[47]|3[0689]|35|6|1800|2131|50|5[6-8]|9)")
+
+
+def is_card(digits: str) -> bool:
+    """The check sum of card numbers (ISO/IEC 7812-1, Luhn), and a first digit that cards have."""
+    doubled = (2 * int(digit) if at % 2 else int(digit) for at, digit in enumerate(reversed(digits)))
+    return bool(NETWORKS.match(digits)) and sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0 and len(set(digits)) > 1
