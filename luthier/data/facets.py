@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterator
 
 from luthier.data.columns import MOST_CHARACTERS, MOST_ROWS, Batch, Facets
-from luthier.data.records import Conversation, Labelled, Text
+from luthier.data.records import Conversation, Labelled, Tagged, Text
 
 ROLE_SEGMENTS = {"user": 0, "assistant": 1}
 
@@ -26,7 +26,7 @@ def of_conversation(values: dict) -> Facets:
     return Facets(("\n".join(parts[0]), "\n".join(parts[1]), "\n".join(parts[2])))
 
 
-FACETS: dict[type, Callable[[dict], Facets]] = {Text: of_text, Labelled: of_labelled, Conversation: of_conversation}
+FACETS: dict[type, Callable[[dict], Facets]] = {Text: of_text, Labelled: of_labelled, Tagged: of_text, Conversation: of_conversation}
 
 
 def of_any(values: dict) -> Facets:
