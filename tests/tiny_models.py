@@ -42,4 +42,9 @@ CONFIGURATIONS = {
     }),
     "modernbert": ("ModernBertConfig", {**WIDTHS, "pad_token_id": 0, "local_attention": 64, "cls_token_id": 1, "sep_token_id": 2}),
 }
+ENCODER_DECODERS = {
+    "t5": ("T5Config", {"vocab_size": VOCABULARY, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4, "dropout_rate": 0.0, "decoder_start_token_id": 0, "pad_token_id": 0}),
+    "bart": ("BartConfig", {"vocab_size": VOCABULARY, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 256, "dropout": 0.0, "decoder_start_token_id": 2, "pad_token_id": 0, "forced_eos_token_id": None, "forced_bos_token_id": None}),
+}
+"""Shapes of networks that read one text and write another."""
 ENCODERS = ("bert", "roberta", "distilbert", "deberta", "modernbert")

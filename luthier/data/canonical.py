@@ -2,10 +2,10 @@
 import functools
 import json
 
-from luthier.data.records import Conversation, Labelled, Message, Origin, Record, Tagged, Text
+from luthier.data.records import Conversation, Labelled, Message, Origin, Pair, Record, Tagged, Text
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled, Tagged)}
+RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled, Tagged, Pair)}
 
 
 def message_to_dict(message: Message) -> dict:
@@ -17,12 +17,14 @@ def message_to_dict(message: Message) -> dict:
 
 
 def body_of(record: Record) -> dict:
-    """What a record says, without where it comes from: `{text}`, `{text, label}`, `{text, words, tags}` or `{messages, tools?}`."""
+    """What a record says, without where it comes from: `{text}`, `{text, label}`, `{text, words, tags}`, `{source, target}` or `{messages, tools?}`."""
     if type(record) is Conversation:
         body: dict = {"messages": [message_to_dict(message) for message in record.messages]}
         if record.tools:
             body["tools"] = list(record.tools)
         return body
+    if type(record) is Pair:
+        return {"source": record.source, "target": record.target}
     if type(record) is Tagged:
         return {"text": record.text, "words": record.words, "tags": record.tags}
     return {"text": record.text, "label": record.label} if type(record) is Labelled else {"text": record.text}
@@ -56,6 +58,8 @@ def from_dict(values: dict, kind: type) -> Record:
     if kind is Conversation:
         messages = tuple(_message(turn) for turn in values["messages"])
         return Conversation(messages, tuple(values.get("tools", ())), origin, group)
+    if kind is Pair:
+        return Pair(values["source"], values["target"], origin, group)
     if kind is Tagged:
         return Tagged(values["text"], tuple((start, end) for start, end in values["words"]), tuple(values["tags"]), origin, group)
     return Labelled(values["text"], values["label"], origin, group) if kind is Labelled else Text(values["text"], origin, group)

@@ -12,7 +12,7 @@ from luthier.data.canonical import body_of, encode_json, to_line
 from luthier.data.checks import ROW_CHECKS, columns, ids
 from luthier.data.findings import CODES, LONGEST_RAW, Finding, Tally
 from luthier.data.ledger import Ledger
-from luthier.data.records import Conversation, Labelled, Record, Tagged
+from luthier.data.records import Conversation, Labelled, Pair, Record, Tagged
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
 from luthier.data.spellings import SAMPLE, Mapping, convert, guess, mapping_from
@@ -212,6 +212,8 @@ class Intake:
 
 def _lengths(record: Record) -> tuple[int, int]:
     """Characters of a record, and of what it teaches."""
+    if type(record) is Pair:
+        return len(record.source) + len(record.target), len(record.target)
     if type(record) is Tagged:
         return len(record.text), sum(end - start for (start, end), tag in zip(record.words, record.tags) if tag != "O")
     if type(record) is not Conversation:

@@ -80,4 +80,20 @@ class Tagged:
     group: str | None = None
 
 
-Record = Text | Conversation | Labelled | Tagged
+@dataclass(frozen=True)
+class Pair:
+    """A text and what it should become: its summary, its translation."""
+
+    kind: ClassVar[str] = "pair"
+    source: str
+    target: str
+    origin: Origin | None = None
+    group: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What is given, as in every record with a text."""
+        return self.source
+
+
+Record = Text | Conversation | Labelled | Tagged | Pair

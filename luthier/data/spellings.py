@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 
-from luthier.data import chats, tagging
+from luthier.data import chats, pairs, tagging
 from luthier.data.findings import Finding
-from luthier.data.records import Conversation, Labelled, Origin, Record, Tagged, Text
+from luthier.data.records import Conversation, Labelled, Origin, Pair, Record, Tagged, Text
 from luthier.data.sources.rows import Row
 from luthier.errors import DataError, RecipeError
 
-TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text, "token_classification": Tagged}
+TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text, "token_classification": Tagged, "seq2seq": Pair}
 """The task that a record type serves when the recipe names none."""
 
 NAMES = {  # role -> column names, best first; compared in lower case
@@ -26,6 +26,9 @@ NAMES = {  # role -> column names, best first; compared in lower case
     "prompt": "prompt question query user user_message input instruction request human source problem context".split(),
     "completion": "completion response answer assistant assistant_message output reply bot solution target chosen_response".split(),
     "label": "label_text label category class intent target sentiment topic queue tag emotion rating stars type department label_name labels y".split(),
+    "source": "source document article dialogue src original_text original body text input content passage story report".split(),
+    "target": "target summary highlights translation tgt abstract reference_summary headline simplified output".split(),
+    "translation": ["translation"],
     "tokens": "tokens words token word".split(),
     "tags": "ner_tags tags labels iob iob_tags entity_tags slots upos pos_tags".split(),
     "spans": "spans entities entity_spans annotations ents".split(),
@@ -34,7 +37,6 @@ NAMES = {  # role -> column names, best first; compared in lower case
 NOT_HERE = {
     ("chosen", "rejected"): "preference pairs",
     ("premise", "hypothesis"): "pairs of sentences",
-    ("translation",): "translations",
 }
 MOST_LABELS = 500
 LONGEST_LABEL = 60
@@ -81,6 +83,8 @@ class Style:
     """Row values and role -> column to the record's own fields, or what is wrong."""
     fits: Callable[[list], bool] = field(default=lambda values: True)
     """Whether the values of the first required column look like it."""
+    told: Callable[[dict[str, str]], bool] = field(default=lambda columns: True)
+    """Whether the names of the columns say so by themselves, where no task is named."""
 
 
 Bad = chats.Bad
@@ -115,6 +119,8 @@ STYLES: dict[str, Style] = {
     "tokens and tags": Style(Tagged, ("tags", "tokens"), (), "words with the tags of spans", tagging.from_tags, tagging.look_like_tags),
     "tokens and classes": Style(Tagged, ("tags", "tokens"), (), "words with a class each", tagging.from_classes, tagging.look_like_classes),
     "text and spans": Style(Tagged, ("spans", "text"), (), "texts with places marked in them", tagging.from_spans, tagging.look_like_spans),
+    "translation": Style(Pair, ("translation",), (), "translations, from the first language of each to the second", pairs.from_translation, pairs.look_like_translations),
+    "source and target": Style(Pair, ("target", "source"), (), "texts and what they should become", pairs.from_pair, chats.look_like_text, pairs.told_by_names),
     "messages": Style(Conversation, ("messages",), ("tools",), "chat messages with role and content", chats.from_messages, chats.look_like_messages),
     "sharegpt": Style(Conversation, ("messages",), ("tools", "system"), "ShareGPT turns (from, value)", chats.from_sharegpt, chats.look_like_sharegpt),
     "turns": Style(Conversation, ("turns",), ("system",), "turns that alternate between user and assistant", chats.from_turns, chats.look_like_turns),
@@ -127,6 +133,16 @@ ALIASES = {"question": "prompt", "answer": "completion", "response": "completion
 """Words that `data.map` takes for a role."""
 
 
+def inner(values: dict, columns: dict[str, str]) -> dict:
+    """The row with the fields that columns such as `translation.de` name inside an object."""
+    found = {}
+    for column in columns.values():
+        head, dot, name = column.partition(".")
+        if dot and column not in values and isinstance(values.get(head), dict):
+            found[column] = values[head].get(name)
+    return {**values, **found} if found else values
+
+
 ALIKE = ("messages", "sharegpt", "tokens and tags", "tokens and classes")
 """Styles with the same roles: only the values tell them apart."""
 
@@ -134,7 +150,7 @@ ALIKE = ("messages", "sharegpt", "tokens and tags", "tokens and classes")
 def convert(row: Row, mapping: Mapping) -> Record | Finding:
     """The record of a row, or what is wrong with it (D110-D119), with its field."""
     values = tagging.named(row.values, mapping.columns["tags"], mapping.names) if mapping.names and "tags" in mapping.columns else row.values
-    made = STYLES[mapping.style].make(values, mapping.columns)
+    made = STYLES[mapping.style].make(inner(values, mapping.columns), mapping.columns)
     if type(made) is Bad:
         return _finding(made, row, mapping)
     group = None
@@ -164,7 +180,7 @@ def guess(rows: Sequence[Row], path: str, *, task: str | None = None, record: ty
     sample = [row.values for row in rows[:SAMPLE]]
     names = _names(sample)
     for style_name, style in STYLES.items():
-        if record in (None, style.record) and (columns := _columns_for(style, names, sample)):
+        if record in (None, style.record) and (columns := _columns_for(style, names, sample)) and (record is style.record or style.told(columns)):
             if style.record is Text and record is None and (shaped := _labelled_by_shape(names, sample)):
                 return _mapping("text and label", shaped, path, task, names, shaped=True)
             return _mapping(style_name, columns, path, task, names)
@@ -275,6 +291,8 @@ def _by_shape(names: list[str], sample: list[dict], record: type | None):
     if record in (None, Labelled) and (columns := _labelled_by_shape(names, sample)):
         yield "text and label", columns
     texts = [look for look in _looks(names, sample) if look.like_text]
+    if record is Pair and len(texts) == 2:
+        yield "source and target", {"target": texts[1].name, "source": texts[0].name}
     if record in (None, Conversation) and len(texts) == 2:
         yield "prompt and completion", {"prompt": texts[0].name, "completion": texts[1].name}
     if record in (None, Text) and texts and (record is Text or len(texts) == 1):
@@ -289,9 +307,9 @@ def _other_kind(names: list[str]) -> str:
 def _not_understood(path: str, names: list[str], sample: list[dict], record: type | None) -> DataError:
     listed = ", ".join(names[:20]) or "none"
     kind = _other_kind(names)
-    needs = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts", Tagged: "words and their tags, or a text and the spans in it"}.get(record, "")
+    needs = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts", Tagged: "words and their tags, or a text and the spans in it", Pair: "a source and a target"}.get(record, "")
     what = f"{path}: the columns ({listed}) look like {kind}, which no task here takes" if kind else f"{path}: the columns ({listed}) do not say what is what" + (f"; the task needs {needs}" if needs else "")
-    roles = {Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}", Tagged: "{tokens: COLUMN, tags: COLUMN} or {text: COLUMN, spans: COLUMN}"}.get(record, "{text: COLUMN, label: COLUMN}")
+    roles = {Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}", Tagged: "{tokens: COLUMN, tags: COLUMN} or {text: COLUMN, spans: COLUMN}", Pair: "{source: COLUMN, target: COLUMN}"}.get(record, "{text: COLUMN, label: COLUMN}")
     return DataError(what, code="D113", file=path, hint=f"name the columns: data.map={roles}" + ("" if record else ", {prompt, completion}, {messages} or {text}"))
 
 
@@ -305,7 +323,7 @@ def mapping_from(given: AnyMapping[str, str], task: str | None, columns: Sequenc
         role = key if key in known else ALIASES.get(key, "")
         if not role:
             raise RecipeError(f"`data.map` has the unknown key `{key}`", code="R130", field=f"data.map.{key}", hint=_near(key, sorted(known | set(ALIASES))))
-        if column not in columns:
+        if column not in columns and column.partition(".")[0] not in columns:
             raise RecipeError(f"`data.map.{key}` names the column `{column}`, which {path or 'the data'} does not have", code="R131", field=f"data.map.{key}", hint=_near(column, list(columns)))
         named[role] = column
     for style_name, style in STYLES.items():

@@ -59,7 +59,7 @@ def table(results: Sequence[Result], *, headline: str, confidence: float = 0.95,
         figures = {}
         for name, metric in result.metrics.items():
             found = interval(metric, confidence=confidence, resamples=resamples, seed=seed)
-            figures[name] = {"value": found.value, "low": found.low, "high": found.high, "higher_is_better": metric.higher_is_better}
+            figures[name] = ({"signature": metric.signature} if metric.signature else {}) | {"value": found.value, "low": found.low, "high": found.high, "higher_is_better": metric.higher_is_better}
         spent = {"setup_seconds": result.setup_seconds, "energy_joules": result.energy_joules, "memory_bytes": result.memory_bytes}
         seeds = [{name: one.value for name, one in each.items()} for each in result.seeds]
         return {"note": result.note, "metrics": figures, **costs(result.answers), **spent, **({"seeds": seeds} if seeds else {})}

@@ -9,7 +9,10 @@ METRIC_WORDS = {
     "weighted_precision": "weighted precision",
     "weighted_recall": "weighted recall",
     "weighted_f1": "weighted F1",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
     "rouge_l": "ROUGE-L",
+    "bleu": "BLEU",
     "chrf": "chrF",
     "exact_match": "exact match",
     "perplexity": "perplexity",
@@ -22,7 +25,7 @@ METRIC_WORDS = {
     "macro_span_f1": "macro span F1",
 }
 LOWER_IS_BETTER = {"perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
-HUNDREDS = {"chrf"}
+HUNDREDS = {"chrf", "bleu"}
 """Figures from 0 to 100."""
 
 

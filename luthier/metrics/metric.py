@@ -26,6 +26,8 @@ class Metric:
     """[N, S] What each row adds to the sums that the figure is made of."""
     finish: Callable[[np.ndarray], np.ndarray] = field(default=lambda sums_RS: sums_RS[:, 0], repr=False)
     """From sums [R, S] to values [R]."""
+    signature: str = ""
+    """How it was computed to the last choice, as the reference implementation writes it; empty where there is no choice."""
 
     def __len__(self) -> int:
         return len(self.per_row)
@@ -40,13 +42,13 @@ class Metric:
 
 
 def from_parts(
-    name: str, parts_NS: np.ndarray, finish: Callable[[np.ndarray], np.ndarray], *, per_row: np.ndarray, higher_is_better: bool = True
+    name: str, parts_NS: np.ndarray, finish: Callable[[np.ndarray], np.ndarray], *, per_row: np.ndarray, higher_is_better: bool = True, signature: str = "",
 ) -> Metric:
     """A metric whose value is `finish` of the column sums of its parts; no rows is a ValueError."""
     if len(parts_NS) == 0 or len(parts_NS) != len(per_row):
         raise ValueError(f"{name} needs one line of parts per row and at least one row; got {len(parts_NS)} lines for {len(per_row)} rows")
     value = float(finish(parts_NS.sum(axis=0, keepdims=True))[0])
-    return Metric(name, value, np.asarray(per_row, dtype=np.float64), higher_is_better, parts_NS, finish)
+    return Metric(name, value, np.asarray(per_row, dtype=np.float64), higher_is_better, parts_NS, finish, signature)
 
 
 def mean(name: str, per_row: Sequence[float], *, higher_is_better: bool = True) -> Metric:

@@ -1,6 +1,8 @@
-"""How close a written answer is to its reference: ROUGE-L, chrF and normalised exact match.
+"""How close a written answer is to its reference: ROUGE-1, -2 and -L, BLEU, chrF and normalised exact match.
 
-ROUGE-L (Lin 2004): F1 of the longest common subsequence of words, 0 to 1, mean over rows, by rouge-score.
+ROUGE-N (Lin 2004): F1 of the N-grams of words that both have; ROUGE-L: F1 of their longest common subsequence; 0 to 1, mean over rows, by rouge-score.
+BLEU (Papineni et al. 2002): geometric mean of the precision of word 1- to 4-grams times a penalty for short answers, 0 to 100, by sacrebleu; its value is
+that of the corpus, its per-row values are those of the sentences (orders that a sentence is too short for are left out).
 chrF (Popovic 2015): F2 over character 1- to 6-grams, 0 to 100, by sacrebleu; its value is that of the corpus (n-gram counts are
 summed first), its per-row values those of the sentences.
 """
@@ -32,7 +34,7 @@ def rouge_scorer():
     """rouge-score's scorer over our words."""
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rougeL"], tokenizer=Words())
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], tokenizer=Words())
 
 
 @functools.cache
@@ -43,6 +45,14 @@ def chrf_scorer():
     return CHRF()
 
 
+@functools.cache
+def bleu_scorer(tokenizer: str):
+    """sacrebleu's scorer with its defaults and one of its tokenizers."""
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(tokenize=tokenizer)
+
+
 def answers(references: Sequence[str], candidates: Sequence[str]) -> dict[str, Metric]:
     """The three figures of a written answer by name: `rouge_l`, `chrf`, `exact_match`."""
     found = [rouge_l(references, candidates), chrf(references, candidates), exact_match(references, candidates)]
@@ -51,8 +61,37 @@ def answers(references: Sequence[str], candidates: Sequence[str]) -> dict[str, M
 
 def rouge_l(references: Sequence[str], candidates: Sequence[str]) -> Metric:
     """ROUGE-L F1 per row, 0 to 1, and their mean."""
+    return rouge(references, candidates)["rouge_l"]
+
+
+def rouge(references: Sequence[str], candidates: Sequence[str]) -> dict[str, Metric]:
+    """`rouge_1`, `rouge_2`, `rouge_l`: F1 per row, 0 to 1, and their means."""
     same_rows(references, candidates)
-    return mean("rouge_l", [rouge_scorer().score(reference, candidate)["rougeL"].fmeasure for reference, candidate in zip(references, candidates)])
+    found = [rouge_scorer().score(reference, candidate) for reference, candidate in zip(references, candidates)]
+    return {name: mean(name, [scores[theirs].fmeasure for scores in found]) for name, theirs in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL"))}
+
+
+def bleu(references: Sequence[str], candidates: Sequence[str], *, tokenizer: str = "13a") -> Metric:
+    """BLEU, 0 to 100: the corpus figure as value, the sentence figures per row; with sacrebleu's signature."""
+    same_rows(references, candidates)
+    scorer = bleu_scorer(tokenizer)
+    parts_NS = np.array(scorer._extract_corpus_statistics(list(candidates), [list(references)]), dtype=np.float64)
+    scorer.num_refs = 1
+    signature = f"BLEU|{scorer.get_signature()}"
+    return from_parts("bleu", parts_NS, bleu_of_counts, per_row=np.array([bleu_of(row, effective=True) for row in parts_NS]), signature=signature)
+
+
+def bleu_of_counts(sums_RS: np.ndarray) -> np.ndarray:
+    """BLEU [R] of sums [R, answer length, reference length, 4 matches, 4 totals]."""
+    return np.array([bleu_of(row) for row in sums_RS])
+
+
+def bleu_of(sums_S: np.ndarray, *, effective: bool = False) -> float:
+    """BLEU of one line of sums, by sacrebleu."""
+    correct, total = sums_S[2:6].round().tolist(), sums_S[6:10].round().tolist()
+    from sacrebleu.metrics import BLEU
+
+    return BLEU.compute_bleu(correct, total, int(sums_S[0]), int(sums_S[1]), smooth_method="exp", effective_order=effective).score
 
 
 def chrf(references: Sequence[str], candidates: Sequence[str]) -> Metric:
@@ -60,7 +99,9 @@ def chrf(references: Sequence[str], candidates: Sequence[str]) -> Metric:
     same_rows(references, candidates)
     # The library gives no public way to its per-row counts; a test holds what is made of them equal to its public scores.
     parts_NS = np.array(chrf_scorer()._extract_corpus_statistics(list(candidates), [list(references)]), dtype=np.float64)
-    return from_parts("chrf", parts_NS, chrf_of_counts, per_row=chrf_of_counts(parts_NS))
+    scorer = chrf_scorer()
+    scorer.num_refs = 1
+    return from_parts("chrf", parts_NS, chrf_of_counts, per_row=chrf_of_counts(parts_NS), signature=f"chrF2|{scorer.get_signature()}")
 
 
 def chrf_of_counts(sums_RS: np.ndarray) -> np.ndarray:

@@ -43,7 +43,8 @@ def transformer_of(network: nn.Module) -> PreTrainedModel:
 def body_of(network: nn.Module) -> nn.Module:
     """The part of a network that ends in hidden states."""
     transformer = transformer_of(network)
-    return transformer.get_submodule(transformer.base_model_prefix)
+    named = transformer.base_model_prefix
+    return transformer.get_submodule(named) if hasattr(transformer, named) else transformer
 
 
 def running(network: nn.Module, dtype: torch.dtype | None) -> contextlib.AbstractContextManager:

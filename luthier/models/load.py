@@ -23,6 +23,9 @@ from luthier.models.logprobs import LogitTransform
 from luthier.models.tokenizer import load_tokenizer
 from luthier.models.weights import Stored, pickled_side_files, read_headers, read_tensors, weight_files
 
+PLAIN_HEADS = {"decoder": "causal", "encoder": "sequence_class", "encoder_decoder": "seq2seq"}
+"""The head by which a family of each kind is measured before a task is known."""
+
 
 @dataclass(frozen=True)
 class ModelFacts:
@@ -31,7 +34,7 @@ class ModelFacts:
     name: str
     """The name as given."""
     kind: str
-    """decoder or encoder."""
+    """decoder, encoder or encoder_decoder."""
     architecture: str
     """The configuration's model type."""
     parameters: int
@@ -62,7 +65,7 @@ def facts(name: str) -> ModelFacts:
     files = weight_files(place.folder, root=place.root) if any(place.folder.glob("*.safetensors*")) else []
     if files:
         check_layers(config, read_headers(files))
-    skeleton = build_skeleton(config, "causal" if family.kind == "decoder" else "sequence_class")
+    skeleton = build_skeleton(config, PLAIN_HEADS[family.kind])
     return ModelFacts(
         name=name, kind=family.kind, architecture=config.model_type, parameters=sum(p.numel() for p in skeleton.parameters()),
         vocabulary=config.vocab_size, width=config.hidden_size, layers=config.num_hidden_layers, context=family.context(config),

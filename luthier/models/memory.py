@@ -16,7 +16,7 @@ from luthier.models.families import Family, family_of
 from luthier.models.head_kinds import HEAD_KINDS, auto_class
 from luthier.models.heads import body_of, transformer_of
 from luthier.models.language_model import LanguageModel
-from luthier.models.load import prepare_configuration
+from luthier.models.load import PLAIN_HEADS, prepare_configuration
 from luthier.models.location import Location, locate
 from luthier.models.logprobs import CHUNK_BYTES
 
@@ -99,10 +99,10 @@ def require_room(plan: MemoryPlan, free: int) -> None:
 
 def shape_of(place: Location, config, family: Family, labels: int, dtype: torch.dtype) -> LanguageModel:
     """A language model of shapes only: no tokenizer, no weights."""
-    kind = "causal" if family.kind == "decoder" else "sequence_class"
+    kind = PLAIN_HEADS[family.kind]
     prepare_configuration(config, kind, [str(number) for number in range(labels)], family)
     network = auto_class(kind).from_config(config, dtype=dtype)
-    fresh = () if kind == "causal" else tuple(name for name, _ in network.named_parameters() if not name.startswith(network.base_model_prefix + "."))
+    fresh = () if not HEAD_KINDS[kind].fresh else tuple(name for name, _ in network.named_parameters() if not name.startswith(network.base_model_prefix + "."))
     head = HEAD_KINDS[kind].make()
     return LanguageModel(
         network=network, tokenizer=None, head=head, name=place.name, folder=place.folder, context=family.context(config), fingerprint="",
@@ -130,7 +130,10 @@ def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, leng
 
         low = contextlib.nullcontext() if autocast is None else torch.autocast("cpu", autocast)
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), low:
-            alive.append(functional_call(body, state, kwargs={"input_ids": torch.zeros(rows, length, dtype=torch.long), "use_cache": False}))
+            read = {"input_ids": torch.zeros(rows, length, dtype=torch.long), "use_cache": False}
+            if transformer_of(network).config.is_encoder_decoder:  # the budget of a micro-batch is shared by what is read and what is written
+                read |= {"input_ids": read["input_ids"][:, : -(-length // 2)], "decoder_input_ids": read["input_ids"][:, : max(1, length // 2)]}
+            alive.append(functional_call(body, state, kwargs=read))
     return sum(kept.values()) * (2 if halved else 1)
 
 

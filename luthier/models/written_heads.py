@@ -156,9 +156,8 @@ class Seq2SeqHead(WordHead):
 def start_token(network: nn.Module) -> int:
     """What the decoder begins with."""
     config = transformer_of(network).config
-    found = config.decoder_start_token_id
-    if found is None:
-        found = transformer_of(network).generation_config.decoder_start_token_id
+    # T5's configuration class has no such field; its texts begin with the padding token
+    found = config.decoder_start_token_id if hasattr(config, "decoder_start_token_id") else config.pad_token_id
     if found is None:
         raise WorkFailed("this encoder-decoder does not say with which token its decoder begins", hint="set decoder_start_token_id in its config.json")
     return found

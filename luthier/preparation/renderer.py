@@ -304,6 +304,29 @@ class Renderer:
         tokens = [*self._start, *ids[: len(ids) - lost], *self._end]
         return Prepared((example(tokens, label=label, cut=lost),), None, lost)
 
+    def source(self, text: str) -> tuple[list[int], int]:
+        """Ids of what an encoder reads, and how many of the text did not fit: its end is cut."""
+        ids = self._clean(text)
+        lost = max(0, len(ids) + len(self._start) + len(self._end) - self.context)
+        return [*self._start, *ids[: len(ids) - lost], *self._end], lost
+
+    def written(self, text: str) -> list[int]:
+        """Ids of what a decoder behind an encoder writes, closed by an end token: without it a model tuned on them never stops."""
+        end = self._end or [token for token in (self.tokenizer.eos_token_id,) if token is not None]
+        self.endless += not end
+        return [*self._start, *self._clean(text), *end]
+
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Prepared]:
+        """What an encoder reads and a decoder writes: a source longer than the context loses its end, counted in `cut`; a target is never cut."""
+        prepared = []
+        for (source, lost), target in zip([self.source(source) for source, _ in pairs], [self.written(target) for _, target in pairs], strict=True):
+            if len(target) > self.context:
+                prepared.append(Prepared((), TOO_LONG, len(target)))
+                continue
+            tokens, weights = source + target, [0.0] * len(source) + [1.0] * len(target)
+            prepared.append(Prepared((example(tokens, weights, cut=lost, source=len(source)),), None, lost))
+        return prepared
+
     def tagged(self, texts: Sequence[tuple[str, Sequence[tuple[int, int]], Sequence[int]]]) -> list[Prepared]:
         """Texts cut into words, each with a class; a word's ids are those of the word with the white space before it. Many windows where one is too long.
 

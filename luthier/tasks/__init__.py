@@ -2,6 +2,7 @@
 from luthier.tasks.causal_lm import CausalLM
 from luthier.tasks.chat import Chat
 from luthier.tasks.classification import Classification
+from luthier.tasks.seq2seq import Seq2Seq
 from luthier.tasks.token_classification import TokenClassification
 
 TASKS = {
@@ -9,4 +10,5 @@ TASKS = {
     "chat": Chat,
     "classification": Classification,
     "token_classification": TokenClassification,
+    "seq2seq": Seq2Seq,
 }

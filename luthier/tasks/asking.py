@@ -9,10 +9,11 @@ from luthier.data.records import Conversation
 from luthier.errors import DataError
 from luthier.generation.labels import score_labels
 from luthier.generation.local import generate
+from luthier.generation.rewriting import rewrite
 from luthier.models.language_model import LanguageModel
 from luthier.runs.events import Event, Say
 from luthier.tasks.answers import Answer
-from luthier.tasks.likelihood import by_length, nll_of
+from luthier.tasks.likelihood import by_length, nll_of, nll_of_pairs
 
 ROWS_PER_REPORT = 256
 
@@ -57,6 +58,21 @@ def generated(language_model: LanguageModel, prompts: list[list[int]], reference
         rows.append((prompt + kept, [0.0] * len(prompt) + [1.0] * len(kept)))
     for answer, nll, (_, weights) in zip(answers, nll_of(language_model, rows), rows, strict=True):
         answer.nll, answer.learned_tokens = nll, int(sum(weights))
+    return answers
+
+
+def rewritten(language_model: LanguageModel, renderer, pairs: Sequence[tuple[str, str | None]], *, max_new_tokens: int, say: Say) -> list[Answer]:
+    """What an encoder-decoder makes of each source, greedily, and the likelihood of each target (None: not asked)."""
+    answers: list[Answer] = []
+    for start in range(0, len(pairs), ROWS_PER_REPORT):
+        part = pairs[start : start + ROWS_PER_REPORT]
+        sources = [renderer.source(source)[0] for source, _ in part]
+        found = rewrite(language_model, sources, max_new_tokens=max_new_tokens)
+        targets = [[] if target is None else renderer.written(target)[: language_model.context] for _, target in part]
+        nlls = nll_of_pairs(language_model, list(zip(sources, targets, strict=True)))
+        for source, target, written_, nll in zip(sources, targets, found, nlls, strict=True):
+            answers.append(Answer(written_.text, nll=nll if target else None, learned_tokens=len(target), tokens_in=len(source), tokens_out=len(written_.tokens), seconds=written_.seconds))
+        say(Event("progress", data={"task": "answers", "done": len(answers), "total": len(pairs), "unit": "answers"}))
     return answers
 
 

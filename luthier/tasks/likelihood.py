@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from luthier.models.language_model import LanguageModel
+from luthier.preparation.batches import padded
 
 TOKENS_AT_ONCE = 16384
 
@@ -41,4 +42,23 @@ def nll_of(language_model: LanguageModel, rows: Sequence[tuple[Sequence[int], Se
         logprobs_BT = language_model.head.token_logprobs(network, tokens_BT.to(device), weight_BT.to(device), attend_BT=attend_BT.to(device))
         for at, index in enumerate(group):
             result[index] = -float((logprobs_BT[at].cpu().double() * weight_BT[at]).sum())
+    return result
+
+
+@torch.inference_mode()
+def nll_of_pairs(language_model: LanguageModel, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+    """Summed negative log-likelihood in nats of each target after its source, for an encoder-decoder; 0 for an empty target."""
+    network = language_model.network
+    network.eval()
+    result = [0.0] * len(pairs)
+    wanted = [index for index, (_, target) in enumerate(pairs) if target]
+    for group in by_length([len(pairs[index][0]) + len(pairs[index][1]) for index in wanted], TOKENS_AT_ONCE):
+        rows = [pairs[wanted[at]] for at in group]
+        sources, targets = [source for source, _ in rows], [target for _, target in rows]
+        attend_BS = (torch.arange(max(map(len, sources)))[None] < torch.tensor([len(source) for source in sources])[:, None]).long()
+        weight_BT = padded([[1.0] * len(target) for target in targets], 0.0)
+        tensors = [tensor.to(language_model.device) for tensor in (padded(targets, language_model.pad_token), weight_BT, padded(sources, language_model.pad_token), attend_BS)]
+        logprobs_BT = language_model.head.token_logprobs(network, *tensors)
+        for at, total in zip(group, logprobs_BT.double().sum(1).tolist(), strict=True):
+            result[wanted[at]] = -total
     return result

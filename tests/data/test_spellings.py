@@ -46,7 +46,6 @@ CHATS = {
     "prompt response": ({"prompt": "hi", "response": "hello"}, HI),
     "input output": ({"input": "hi", "output": "hello"}, HI),
     "query reply": ({"Query": "hi", "Reply": "hello"}, HI),
-    "source target": ({"source": "hi", "target": "hello"}, HI),
     "turns": ({"turns": ["hi", "hello"]}, HI),
 }
 
@@ -100,7 +99,7 @@ def test_unknown_names_are_guessed_by_the_look_of_the_values():
 
 @pytest.mark.parametrize(
     "values, word",
-    [({"chosen": "a long answer", "rejected": "a worse answer"}, "preference pairs"), ({"tokens": ["a"], "ner_tags": [0]}, "tagged tokens"), ({"a": 1, "b": 2}, "a, b")],
+    [({"chosen": "a long answer", "rejected": "a worse answer"}, "preference pairs"), ({"a": 1, "b": 2}, "a, b")],
 )
 def test_what_cannot_be_understood_is_said(values, word):
     with pytest.raises(DataError) as raised:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from luthier.data.samples import chat, defects, entities, tickets
+from luthier.data.samples import chat, defects, entities, summaries, tickets
 from luthier.data.samples.draws import Draws
 from luthier.data.samples.overlap import overlap
 from luthier.data.samples.truth import correct, key, read
@@ -18,7 +18,7 @@ from luthier.errors import RecipeError
 from luthier.files import write_file
 
 __all__ = ["KINDS", "Sample", "correct", "generate", "key", "make", "read", "write"]
-KINDS = {"chat": chat, "tickets": tickets, "entities": entities}
+KINDS = {"chat": chat, "tickets": tickets, "entities": entities, "summaries": summaries}
 FAULTY = ("chat", "tickets")
 """Kinds in which faults can be planted."""
 VERSION = 1
@@ -58,7 +58,7 @@ def _distinct(part, count: int, draws: Draws) -> list[dict]:
     rows, seen, repeats = [], set(), 0
     while len(rows) < count:
         row = part.draw(draws)
-        marks = {part.identity(row), key(row["messages"]) if "messages" in row else row["text"].lower()}
+        marks = {part.identity(row), key(row["messages"]) if "messages" in row else row.get("text", row.get("source", "")).lower()}
         if marks & seen:
             repeats += 1
             if repeats > MAX_REPEATS + 20 * count:
@@ -71,7 +71,7 @@ def _distinct(part, count: int, draws: Draws) -> list[dict]:
 
 def generate(kind: str, *, rows: int, seed: int, defects: bool = False) -> list[dict]:
     """Rows as dicts: chat {"messages", "truth", "template", "slots"}, tickets {"text", "label", "template", "slots"}, entities
-    {"text", "spans", "template", "slots"}.
+    {"text", "spans", "template", "slots"}, summaries {"source", "target", "template", "slots"}.
 
     No two rows share template and slot values (chat: not even intent and slot values), unless `defects` plants duplicates.
     """
@@ -82,7 +82,7 @@ def write(folder: Path | str, *, kind: str, rows: int, seed: int, defects: bool 
     """Write a sample and return the path of its main file.
 
     chat: `chat.jsonl` ({"messages"} a line) and `truth.jsonl` (key, facts, says, never); tickets: `tickets.csv` (text,label);
-    entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line). All:
+    entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line); summaries: `summaries.jsonl`. All:
     `sample.json` (kind, rows, seed, version, 13-gram overlap of a tenth with the rest). With `defects`: `held_out.jsonl|csv`, some of whose
     rows leaked into the main file, and `defects.json`, where each planted fault stands.
     """
@@ -123,7 +123,11 @@ def _spans(rows: list[dict]) -> str:
     return "".join(json.dumps({"text": row["text"], "spans": row["spans"]}, ensure_ascii=False) + "\n" for row in rows)
 
 
-FILES = {"chat": ("chat.jsonl", _jsonl), "tickets": ("tickets.csv", _csv), "entities": ("entities.jsonl", _spans)}
+def _pairs(rows: list[dict]) -> str:
+    return "".join(json.dumps({"source": row["source"], "target": row["target"]}, ensure_ascii=False) + "\n" for row in rows)
+
+
+FILES = {"chat": ("chat.jsonl", _jsonl), "tickets": ("tickets.csv", _csv), "entities": ("entities.jsonl", _spans), "summaries": ("summaries.jsonl", _pairs)}
 """The main file of each kind, and how its rows are written."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from luthier.errors import RecipeError
-from luthier.evaluation.contestants import base, dictionary, few_shot, majority, nearest, nearest_embedding, probe, tfidf, tuned, word_features
+from luthier.evaluation.contestants import base, dictionary, few_shot, lead, majority, nearest, nearest_embedding, probe, tfidf, tuned, word_features
 from luthier.evaluation.contestants.contestant import Contestant
 
 
@@ -27,7 +27,7 @@ class Kind:
     """What it does, for the report."""
 
 
-ASKED = ("labelled", "conversation")
+ASKED = ("labelled", "conversation", "pair")
 LABELS = ("labelled",)
 SPANS = ("tagged",)
 ALL = (*ASKED, "text", *SPANS)
@@ -39,6 +39,7 @@ CONTESTANTS = {
     "probe": Kind(probe.make, ("train", "embed"), ("seed",), LABELS, "a linear model on the base's frozen embeddings"),
     "dictionary": Kind(dictionary.make, ("train",), (), SPANS, "marks what the training rows have marked, looked up word by word"),
     "word_features": Kind(word_features.make, ("train",), ("seed",), SPANS, "a linear model on the look of each word and its neighbours"),
+    "lead": Kind(lead.make, ("train",), (), ("pair",), "copies the beginning of the source"),
     "base": Kind(base.make, ("base",), (), ALL, "the base as it came"),
     "few_shot": Kind(few_shot.make, ("base", "train"), ("shots",), ASKED, "the base, shown similar training rows in its prompt"),
     "tuned": Kind(tuned.make, ("tuned",), (), ALL, "the tuned model"),

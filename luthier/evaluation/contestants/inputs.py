@@ -2,7 +2,7 @@
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from luthier.data.records import Conversation, Labelled, Record
+from luthier.data.records import Conversation, Labelled, Pair, Record
 from luthier.errors import RecipeError
 from luthier.tasks.answers import Answer
 
@@ -25,6 +25,8 @@ def pairs_of(record: Record) -> list[tuple[str, str]]:
     """Every (prompt, answer) that a training row holds: one for a label, one per learned assistant turn of a conversation."""
     if isinstance(record, Labelled):
         return [(record.text, record.label)]
+    if isinstance(record, Pair):
+        return [(record.source, record.target)]
     if not isinstance(record, Conversation):
         message = f"a {record.kind} record asks nothing, so only models can be compared on it"
         raise RecipeError(message, code="R161", field="evaluation.contestants")

@@ -14,5 +14,5 @@ FAMILY = Family(
     feedforward_out=("layer.1.DenseReluDense.wo", "layer.2.DenseReluDense.wo"),
     context=lambda config: CONTEXT,
     earlier_keys=False,
-    further_fields=("n_positions", "output_past", "feed_forward_proj"),
+    further_fields=("n_positions", "decoder_start_token_id", "output_past", "feed_forward_proj"),
 )
