@@ -9,12 +9,13 @@ import warnings
 from pathlib import Path
 
 import torch
-from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
 from luthier.errors import CheckpointError, RecipeError, Refused
 from luthier.files import resolve
+from luthier.methods.bottleneck import BottleneckConfig
 from luthier.methods.targets import inside_whole, is_tied, saved_whole
 from luthier.models.configuration import read_object
 from luthier.models.heads import transformer_of
@@ -30,11 +31,15 @@ TASK_TYPES = {
 """PEFT's word for each head; a head that it has no word for is adapted as a plain network."""
 COMMON = ("modules_to_save", "task_type", "inference_mode")
 TARGETED = ("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "fan_in_fan_out")
+FRONT = ("num_virtual_tokens", "token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers")
 KINDS: dict[str, tuple[type, tuple[str, ...]]] = {  # fields of a saved configuration that describe the adapter; what else is set is refused
     "LORA": (LoraConfig, (
         *COMMON, *TARGETED, "r", "lora_alpha", "lora_dropout", "bias", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "init_lora_weights",
         "ensure_weight_tying", "target_parameters",
     )),
+    "BOTTLENECK": (BottleneckConfig, (*COMMON, "target_modules", "source_modules", "exclude_modules", "bottleneck_dim", "activation", "scaling", "dropout")),
+    "PREFIX_TUNING": (PrefixTuningConfig, (*COMMON, *FRONT, "encoder_hidden_size")),
+    "PROMPT_TUNING": (PromptTuningConfig, (*COMMON, *FRONT, "prompt_tuning_init")),
     "IA3": (IA3Config, (*COMMON, "target_modules", "exclude_modules", "feedforward_modules", "fan_in_fan_out", "init_ia3_weights")),
 }
 SETS = ("target_modules", "exclude_modules", "modules_to_save", "feedforward_modules", "target_parameters")
@@ -158,9 +163,14 @@ def fresh_base(language_model: LanguageModel) -> LanguageModel:
 
 def merge(network: PeftModel, language_model: LanguageModel) -> nn.Module:
     """Load the base anew in float32, put the adapter on it and add it to the weights; the live network is left alone."""
+    return merge_onto(fresh_base(language_model), network)
+
+
+def merge_onto(fresh: LanguageModel, network: PeftModel) -> nn.Module:
+    """The adapter of a live network, added to the weights of a base that has just been loaded."""
     config = copy.deepcopy(network.peft_config["default"])
     config.inference_mode = False
-    merged = inject(fresh_base(language_model), config)
+    merged = inject(fresh, config)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         set_peft_model_state_dict(merged, get_peft_model_state_dict(network, save_embedding_layers=False))

@@ -68,3 +68,11 @@ class Full:
     def loads_in(self) -> list[str]:
         """Where the saved result can be used."""
         return ["luthier", "Transformers", "vLLM", "export to GGUF"]
+
+    def for_stock(self, network: nn.Module) -> dict:
+        """Nothing but the folder."""
+        return {}
+
+    def stored_bytes(self, network: nn.Module) -> int:
+        """Every parameter in its type."""
+        return sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())

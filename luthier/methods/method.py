@@ -49,3 +49,9 @@ class Method(Protocol):
 
     def loads_in(self) -> list[str]:
         """Where the saved result can be used."""
+
+    def for_stock(self, network: nn.Module) -> dict:
+        """What stock libraries must know beside the folder to load it: `plugin`, a file to import; `quantised`, modules that are not."""
+
+    def stored_bytes(self, network: nn.Module) -> int:
+        """Bytes of all weights while training; asked of shapes without storage too."""

@@ -26,16 +26,18 @@ SECONDS = 600
 @contextlib.contextmanager
 def in_float32(network: nn.Module) -> Iterator[None]:
     """The same network with float32 arithmetic; low-precision weights return to their type afterwards, without loss."""
-    kept = {name: parameter.dtype for name, parameter in network.named_parameters()}
+    kept = {name: parameter.dtype for name, parameter in network.named_parameters() if parameter.is_floating_point()}  # quantised weights stay as they are
     was_training = network.training
     network.eval()
-    for parameter in network.parameters():
-        parameter.data = parameter.data.float()
+    for name, parameter in network.named_parameters():
+        if name in kept:
+            parameter.data = parameter.data.float()
     try:
         yield
     finally:
         for name, parameter in network.named_parameters():
-            parameter.data = parameter.data.to(kept[name])
+            if name in kept:
+                parameter.data = parameter.data.to(kept[name])
         network.train(was_training)
 
 
@@ -59,7 +61,7 @@ def fresh_check(network: nn.Module, language_model: LanguageModel, method, folde
     probes = [list(probe) for probe in probes if len(probe)]
     here = memory_logits(network, probes)
     frozen = method.base_is_frozen
-    there = run_fresh(network, language_model, folder, probes, frozen, threads or torch.get_num_threads())
+    there = run_fresh(network, language_model, folder, probes, frozen, threads or torch.get_num_threads(), method.for_stock(network))
     tuned = [there[f"tuned.{index}"] for index in range(len(probes))]
     if frozen:
         base = [there[f"base.{index}"] for index in range(len(probes))]
@@ -86,14 +88,20 @@ def largest_gap(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
     return max((gap if gap == gap else float("inf") for gap in gaps), default=float("inf"))
 
 
-def run_fresh(network: nn.Module, language_model: LanguageModel, folder: Path, probes: list[list[int]], frozen: bool, threads: int) -> dict[str, Tensor]:
+def run_fresh(network: nn.Module, language_model: LanguageModel, folder: Path, probes: list[list[int]], frozen: bool, threads: int, further: dict) -> dict[str, Tensor]:
     """Run the script and read what it wrote; WorkFailed with its last words when it fails."""
     with tempfile.TemporaryDirectory(prefix="luthier-freshcheck-") as scratch:
         out = Path(scratch) / "logits.safetensors"
         request = {
+<<<<<<< HEAD
             "folder": str(Path(folder).resolve()), "base": str(language_model.folder) if frozen else "", "auto": HEAD_KINDS[language_model.head.kind].auto,
             "labels": transformer_of(network).config.num_labels if HEAD_KINDS[language_model.head.kind].outputs else 0, "base_dtype": base_dtype(network), "vocabulary": transformer_of(network).get_input_embeddings().weight.shape[0],
             "probes": probes, "out": str(out), "threads": threads,
+=======
+            "folder": str(Path(folder).resolve()), "base": str(language_model.folder) if frozen else "", "kind": language_model.head.kind,
+            "labels": len(language_model.labels), "base_dtype": base_dtype(network), "vocabulary": transformer_of(network).get_input_embeddings().weight.shape[0],
+            "probes": probes, "out": str(out), "threads": threads, **further,
+>>>>>>> e4e71d6 (QLoRA, bottleneck adapters, prefix, prompt and layers)
         }
         path = Path(scratch) / "request.json"
         path.write_text(json.dumps(request), encoding="utf-8")
@@ -109,7 +117,7 @@ def run_fresh(network: nn.Module, language_model: LanguageModel, folder: Path, p
 
 def base_dtype(network: nn.Module) -> str:
     """The type in which frozen weights were kept."""
-    frozen = [parameter.dtype for parameter in network.parameters() if not parameter.requires_grad]
+    frozen = [parameter.dtype for parameter in network.parameters() if not parameter.requires_grad and parameter.is_floating_point()]
     return str((frozen or [torch.float32])[0]).removeprefix("torch.")
 
 

@@ -69,12 +69,12 @@ def plan_memory(
         if gradient_checkpointing:
             network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             network.enable_input_require_grads()
-    activations = kept_bytes(network, low, rows, min(length, language_model.context))
+    activations = kept_bytes(network, low, rows, min(length + method.positions, language_model.context), learned_input=method.positions > 0)
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     learned = sum(parameter.numel() for parameter in trainable)
     loss = loss_bytes(language_model, rows * min(length, language_model.context))
     parts = {
-        "weights": sum(parameter.numel() * parameter.element_size() for parameter in network.parameters()),
+        "weights": method.stored_bytes(network),
         "gradients": 4 * learned, "optimizer": 8 * learned, "activations": activations,
         "loss": loss, "working": int(WORKING[device] * (activations + loss)), "libraries": LIBRARIES[device],
     }
@@ -110,8 +110,8 @@ def shape_of(place: Location, config, family: Family, labels: int, dtype: torch.
     )
 
 
-def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, length: int) -> int:
-    """Bytes that autograd keeps between forward and backward pass, each storage once, parameters left out."""
+def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, length: int, *, learned_input: bool = False) -> int:
+    """Bytes that autograd keeps between forward and backward pass, each storage once, parameters left out; with `learned_input`, gradients go back to the embeddings."""
     body, kept, alive = body_of(network), {}, []
     halved = bool(family_of(transformer_of(network).config.model_type).experts) and autocast is None  # the products of experts have shapes for bf16 alone
     with FakeTensorMode():  # unlike the meta device, it knows which kernels and types a real CPU would use
@@ -133,6 +133,9 @@ def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, leng
             read = {"input_ids": torch.zeros(rows, length, dtype=torch.long), "use_cache": False}
             if transformer_of(network).config.is_encoder_decoder:  # the budget of a micro-batch is shared by what is read and what is written
                 read |= {"input_ids": read["input_ids"][:, : -(-length // 2)], "decoder_input_ids": read["input_ids"][:, : max(1, length // 2)]}
+            if learned_input:
+                width, dtype = network.get_input_embeddings().weight.shape[1], next(iter(state.values())).dtype
+                read = {"inputs_embeds": torch.empty(rows, length, width, dtype=dtype, requires_grad=True), "use_cache": False}
             alive.append(functional_call(body, state, kwargs=read))
     return sum(kept.values()) * (2 if halved else 1)
 

@@ -15,7 +15,7 @@ from luthier.preparation.renderer import Renderer
 from luthier.preparation.show import spans
 from luthier.runs.events import Event, Say, silent
 from luthier.verbs.results import Answered
-from luthier.verbs.stages import open_recipe, prepare_tokens, read_data
+from luthier.verbs.stages import open_recipe, prepare_tokens, read_data, room_for_text
 
 
 def check(
@@ -59,7 +59,7 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
     try:
         base, place = facts(recipe.model), locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
-        renderer = Renderer(tokenizer, template, base.context, head=recipe.task.head(base.kind))
+        renderer = Renderer(tokenizer, template, room_for_text(recipe.method, base.context), head=recipe.task.head(base.kind))
         task = recipe.task.prepared(labels=data.labels, max_new_tokens=0)
         tokens = prepare_tokens(data, task, renderer, folder, say)
     except DataError:

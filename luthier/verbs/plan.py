@@ -1,4 +1,5 @@
 """`plan`: memory, time and disk for this machine before anything is loaded: fits, tight or no, and the one change that makes it fit."""
+import dataclasses
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from luthier.runs.events import Say, silent
 from luthier.runs.folder import runs_root
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import Answered
-from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, settle
+from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, room_for_text, settle
 from luthier.verbs.training import order_of
 
 
@@ -26,6 +27,7 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
     recipe, _ = open_recipe(target, overrides, say)
     here, base = machine(), facts(recipe.model)
     recipe.task.head(base.kind)
+    base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
     with tempfile.TemporaryDirectory(prefix="luthier-plan-") as folder:
         data = read_data(recipe, Path(folder) / "data", say)
         place = locate(recipe.model)

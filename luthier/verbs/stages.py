@@ -69,11 +69,19 @@ def load_base(recipe: Recipe, base: ModelFacts, labels: Sequence[str], precision
     dtype = low if low is not None and recipe.method.base_is_frozen else torch.float32
     say(Event("phase", "base", {"name": "base"}))
     language_model = load(recipe.model, head=kind, labels=list(labels) or None, dtype=dtype, autocast=low, seed=recipe.seed, device=machine().device)
+    language_model.context = room_for_text(recipe.method, language_model.context)
     for notice in language_model.notices:
         say(Event("note", notice))
     if recipe.model == "spruce":
         say(Event("note", DEMONSTRATION))
     return language_model
+
+
+def room_for_text(method, context: int) -> int:
+    """What is left of the context beside the positions that a method takes for itself; RecipeError where that is nothing."""
+    if method.positions >= context:
+        raise RecipeError(f"method.tokens is {method.positions}, and the base's context has {context} positions in all", code="R126", field="method.tokens", hint="take fewer virtual tokens")
+    return context - method.positions
 
 
 def renderer_of(language_model: LanguageModel, head: str, say: Say) -> Renderer:

@@ -1,5 +1,6 @@
 """`train`: data, baselines, steps, verdict, save-and-reload check, report; every stage leaves its part in the run's folder, so that any can be resumed."""
 import contextlib
+import dataclasses
 import platform
 import resource
 import sys
@@ -29,7 +30,18 @@ from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import RunResult
-from luthier.verbs.stages import DEMONSTRATION, load_base, open_recipe, prepare_tokens, read_data, refuse_unlearnable, renderer_of, respond_with, settle
+from luthier.verbs.stages import (
+    DEMONSTRATION,
+    load_base,
+    open_recipe,
+    prepare_tokens,
+    read_data,
+    refuse_unlearnable,
+    renderer_of,
+    respond_with,
+    room_for_text,
+    settle,
+)
 from luthier.verbs.stopping import Stopping
 from luthier.verbs.training import Look, Trainer, load_best, micro_batches, order_of, validation_loss
 
@@ -130,6 +142,7 @@ class Work:
         recipe, run = self.recipe, self.run
         here, base = machine(), facts(recipe.model)
         recipe.task.head(base.kind)
+        base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
         self.say(Event("note", base.sentence))
         self.data = read_data(recipe, run.data_folder, self.say)
         precision = recipe.training.precision

@@ -24,6 +24,10 @@ class Family:
     """Places of the last linear layers of the feed-forward sublayers."""
     experts: tuple[str, ...] = ()
     """Places of parameters that hold all experts of a block in one tensor."""
+    reader: str = ""
+    """Part of the body that reads the tokens, where the network's own head goes past the body to it."""
+    transposed: bool = False
+    """Whether linear layers keep their weights transposed (Conv1D)."""
     earlier_keys: bool = True
     """Whether its attention takes keys and values from before the text, which prefixes are."""
     context: Callable[[Any], int] = lambda config: config.max_position_embeddings

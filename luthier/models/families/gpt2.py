@@ -9,5 +9,6 @@ FAMILY = Family(
     attention_out=("attn.c_proj",),
     feedforward_in=("mlp.c_fc",),
     feedforward_out=("mlp.c_proj",),
+    transposed=True,
     further_fields=("n_ctx",),
 )

@@ -9,5 +9,6 @@ FAMILY = Family(
     attention_out=("self_attn.out_proj",),
     feedforward_in=("fc1",),
     feedforward_out=("fc2",),
+    reader="decoder",
     further_fields=("activation_dropout", "prefix"),
 )
