@@ -93,15 +93,9 @@ def run_fresh(network: nn.Module, language_model: LanguageModel, folder: Path, p
     with tempfile.TemporaryDirectory(prefix="luthier-freshcheck-") as scratch:
         out = Path(scratch) / "logits.safetensors"
         request = {
-<<<<<<< HEAD
             "folder": str(Path(folder).resolve()), "base": str(language_model.folder) if frozen else "", "auto": HEAD_KINDS[language_model.head.kind].auto,
             "labels": transformer_of(network).config.num_labels if HEAD_KINDS[language_model.head.kind].outputs else 0, "base_dtype": base_dtype(network), "vocabulary": transformer_of(network).get_input_embeddings().weight.shape[0],
-            "probes": probes, "out": str(out), "threads": threads,
-=======
-            "folder": str(Path(folder).resolve()), "base": str(language_model.folder) if frozen else "", "kind": language_model.head.kind,
-            "labels": len(language_model.labels), "base_dtype": base_dtype(network), "vocabulary": transformer_of(network).get_input_embeddings().weight.shape[0],
             "probes": probes, "out": str(out), "threads": threads, **further,
->>>>>>> e4e71d6 (QLoRA, bottleneck adapters, prefix, prompt and layers)
         }
         path = Path(scratch) / "request.json"
         path.write_text(json.dumps(request), encoding="utf-8")

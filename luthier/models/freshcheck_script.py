@@ -2,16 +2,10 @@
 
     python -I freshcheck_script.py REQUEST.json
 
-<<<<<<< HEAD
 The request names `folder` (a model or an adapter), `base` (the base's folder, for an adapter), `auto` (the Auto class of Transformers), `labels`
 (the number of outputs, 0 where they are words), `base_dtype` (the type in which the base was kept while learning), `probes` (lists of token ids) and `out`, a safetensors file that
-receives `tuned.<i>` and, for an adapter, `base.<i>`: float32 logits of probe i.
-=======
-The request names `folder` (a model or an adapter), `base` (the base's folder, for an adapter), `kind` (causal or sequence_class), `labels`
-(their number), `base_dtype` (the type in which the base was kept while learning), `probes` (lists of token ids) and `out`, a safetensors file that
 receives `tuned.<i>` and, for an adapter, `base.<i>`: float32 logits of probe i. Where the method says so: `plugin`, a file that adds a type of
 adapter to PEFT, and `quantised`, the linear layers that stay as they are while all others become NF4.
->>>>>>> e4e71d6 (QLoRA, bottleneck adapters, prefix, prompt and layers)
 """
 import importlib.util
 import json
@@ -28,14 +22,8 @@ from safetensors.torch import save_file  # noqa: E402
 
 def load_network(request: dict, folder: str) -> torch.nn.Module:
     """A network from a model folder, its weights rounded to `base_dtype` where an adapter was learned on such, in float32."""
-<<<<<<< HEAD
     auto = getattr(transformers, request["auto"])
     more = {"num_labels": request["labels"]} if request["labels"] and request["base"] else {}
-    network = auto.from_pretrained(folder, dtype=torch.float32, **more)
-    if request["base"] and request["base_dtype"] != "float32":
-=======
-    auto = transformers.AutoModelForCausalLM if request["kind"] == "causal" else transformers.AutoModelForSequenceClassification
-    more = {"num_labels": request["labels"]} if request["kind"] != "causal" and request["base"] else {}
     dtype = torch.float32
     if "quantised" in request:
         dtype = getattr(torch, request["base_dtype"])
@@ -46,7 +34,6 @@ def load_network(request: dict, folder: str) -> torch.nn.Module:
     for parameter in network.parameters() if "quantised" in request else ():
         parameter.data = parameter.data.float() if parameter.is_floating_point() else parameter.data
     if request["base"] and request["base_dtype"] != "float32" and "quantised" not in request:
->>>>>>> e4e71d6 (QLoRA, bottleneck adapters, prefix, prompt and layers)
         for parameter in network.parameters():  # not the buffers: rotary frequencies stay exact in memory too
             parameter.data = parameter.data.to(getattr(torch, request["base_dtype"])).float()
     if request["base"] and request["vocabulary"] > network.get_input_embeddings().weight.shape[0]:
