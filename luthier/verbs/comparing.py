@@ -1,6 +1,7 @@
 """Contestants answer the same test rows; what they said is kept in the run's folder, so that an interrupted comparison goes on."""
 import json
-from collections.abc import Callable, Sequence
+import resource
+from collections.abc import Sequence
 
 from luthier.evaluation.contestants import CONTESTANTS, make
 from luthier.evaluation.prices import read as read_prices
@@ -9,6 +10,7 @@ from luthier.evaluation.settings import EvaluationSettings
 from luthier.evaluation.verdict import Rule
 from luthier.evaluation.verdict import verdict as judge
 from luthier.files import digest, write_file, write_json
+from luthier.models.energy import joules, used
 from luthier.runs.evaluations import record
 from luthier.runs.events import Event, Say
 from luthier.runs.folder import Run, runs_root
@@ -23,10 +25,7 @@ def chosen_rows(records: Sequence, most: int | None) -> list:
     return [records[index * len(records) // most] for index in range(most)]
 
 
-def compare(
-    run: Run, task, settings: EvaluationSettings, records: Sequence, *, names: Sequence[str], train: Sequence, seed: int, fingerprint: str,
-    base: Callable | None = None, tuned: Callable | None = None, embed: Callable | None = None, say: Say,
-) -> dict[str, Result]:
+def compare(run: Run, task, settings: EvaluationSettings, records: Sequence, *, names: Sequence[str], fingerprint: str, say: Say, **materials) -> dict[str, Result]:
     """Results of the named contestants on these rows; those already kept in the folder for the same rows and model are read, not asked again."""
     run.evaluation_folder.mkdir(exist_ok=True)
     found = {}
@@ -35,28 +34,30 @@ def compare(
         kept = read_answers(run, name, key)
         if kept is None:
             say(Event("phase", f"{name} answers {len(records):,} test rows", {"name": f"test rows: {name}"}))
-            contestant = make(name, train=train, base=base, tuned=tuned, embed=embed, shots=settings.shots, seed=seed)
-            answers, note = contestant.answer(records), contestant.note
-            keep_answers(run, name, key, answers, note)
-        else:
-            answers, note = kept
-        found[name] = Result(name, answers, task.score(answers, records), note or CONTESTANTS[name].sentence)
+            contestant = make(name, shots=settings.shots, **materials)
+            before = joules()
+            answers = contestant.answer(records)
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            kept = answers, {"note": "; ".join(part for part in (contestant.note, *contestant.told) if part), "setup_seconds": contestant.seconds, "energy_joules": used(before, joules()), "memory_bytes": memory}
+            keep_answers(run, name, key, *kept)
+        answers, made = kept
+        found[name] = Result(name, answers, task.score(answers, records), **{**made, "note": made["note"] or CONTESTANTS[name].sentence}, hosted=name == "endpoint")
     return found
 
 
-def keep_answers(run: Run, name: str, key: str, answers: Sequence[Answer], note: str) -> None:
+def keep_answers(run: Run, name: str, key: str, answers: Sequence[Answer], made: dict) -> None:
     """Answers as they were given, for a resumed run and for whoever computes another figure from them."""
-    rows = [{"key": key, "note": note}, *(vars(answer) for answer in answers)]
+    rows = [{"key": key, **made}, *(vars(answer) for answer in answers)]
     write_file(run.evaluation_folder / f"{name}.answers.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def read_answers(run: Run, name: str, key: str) -> tuple[list[Answer], str] | None:
+def read_answers(run: Run, name: str, key: str) -> tuple[list[Answer], dict] | None:
     """Answers kept under the same key, else None."""
     path = run.evaluation_folder / f"{name}.answers.jsonl"
     if not path.exists():
         return None
     head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return ([Answer(**row) for row in rows], head["note"]) if head["key"] == key else None
+    return ([Answer(**row) for row in rows], {name: value for name, value in head.items() if name != "key"}) if head["key"] == key else None
 
 
 def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Result], records: Sequence, *, test_split: str, notice: str, seed: int) -> dict:

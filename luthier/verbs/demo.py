@@ -19,9 +19,10 @@ RECIPE = {
     "task": {"name": "chat"},
     "method": "full",
     "training": {"epochs": 4, "learning_rate": 1e-3, "batch_size": 16, "evaluate_every": 60, "validation_rows": 8},
-    "evaluation": {"shots": 4},
+    "evaluation": {"shots": 4, "contestants": ["majority", "nearest", "base", "few_shot", "rag", "tuned", "tuned_rag"]},
+    "retrieval": {"passages": 2, "words": 60},
 }
-"""What the demo tunes with; few shots, since each of them is read again for every answer."""
+"""What the demo tunes with; few shots and passages, since each of them is read again for every answer."""
 
 
 def demo(*, seed: int = 17, shuffle_labels: bool = False, say: Say = silent) -> RunResult:
@@ -31,7 +32,7 @@ def demo(*, seed: int = 17, shuffle_labels: bool = False, say: Say = silent) -> 
     if shuffle_labels:
         shuffle(data, seed)
     say(Event("note", f"wrote {ROWS:,} conversations of a fictional instrument shop to {data}"))
-    recipe = {**RECIPE, "seed": seed, "data": {"train": str(data)}, "task": {"name": "chat", "truth": str(folder / "truth.jsonl")}}
+    recipe = {**RECIPE, "seed": seed, "data": {"train": str(data)}, "retrieval": {**RECIPE["retrieval"], "documents": str(folder / "papers.md")}, "task": {"name": "chat", "truth": str(folder / "truth.jsonl")}}
     result = train(data, flattened(recipe), stem="demo", say=say)
     say(Event("note", exactly_right(result.run)))
     return dataclasses.replace(result, more={"question": one_question(result.run)})

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError
 from luthier.evaluation import gates as gating
+from luthier.evaluation.contestants import after_training
 from luthier.evaluation.report import write_report
 from luthier.files import digest, read_json
 from luthier.runs.events import Say, silent
 from luthier.verbs.comparing import chosen_rows, compare, conclude
+from luthier.verbs.materials import gather
 from luthier.verbs.opening import open_run
 from luthier.verbs.results import RunResult
 from luthier.verbs.stages import DEMONSTRATION, respond_with
@@ -27,15 +29,23 @@ def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = 
     records = chosen_rows(data.records("test"), recipe.evaluation.max_rows)
     if not records:
         raise DataError(f"{base.run.name} has no test rows", code="D402", hint="train with data.test=10%")
-    shared = {"train": data.records("train"), "seed": recipe.seed, "fingerprint": digest("again", str(time.time_ns())), "say": say}
-    names = [name for name in recipe.evaluation.contestants if name != "tuned"]
+    train, validation = data.records("train"), data.records("validation")
+    shared = {"train": train, "seed": recipe.seed, "fingerprint": digest("again", str(time.time_ns())), "say": say}
+    names = [name for name in recipe.evaluation.contestants if name not in ("tuned", "scratch")]
+
+    def others(opened, chosen: Sequence[str]) -> dict:
+        embed = embedder(opened.language_model, opened.renderer)
+        return gather(chosen, recipe, opened.task, opened.language_model, opened.renderer, train=train, validation=validation, embed=embed, folder=base.run.path / "retrieval", say=say).values
+
     with base.run.lock():
+        first = [name for name in names if not after_training(name)]
         results = compare(
-            base.run, task, recipe.evaluation, records, names=names, **shared,
-            base=respond_with(task, base.language_model, base.renderer, say), embed=embedder(base.language_model, base.renderer),
+            base.run, task, recipe.evaluation, records, names=first, **shared, base=respond_with(task, base.language_model, base.renderer, say),
+            embed=embedder(base.language_model, base.renderer), **others(base, first),
         )
         tuned = open_run(run, say)
-        results |= compare(base.run, task, recipe.evaluation, records, names=["tuned"], tuned=respond_with(task, tuned.language_model, tuned.renderer, say), **shared)
+        last = ["tuned", *(name for name in names if after_training(name))]
+        results |= compare(base.run, task, recipe.evaluation, records, names=last, tuned=respond_with(task, tuned.language_model, tuned.renderer, say), **shared, **others(tuned, last))
         verdict = conclude(
             base.run, task, recipe.evaluation, list(results.values()), records, test_split=digest(*(task.identity(record) for record in records)),
             notice=DEMONSTRATION if recipe.model == "spruce" else "", seed=recipe.seed,

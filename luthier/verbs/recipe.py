@@ -19,6 +19,7 @@ from luthier.errors import DiskError, RecipeError
 from luthier.evaluation.settings import EvaluationSettings
 from luthier.methods import METHODS
 from luthier.objectives import OBJECTIVES
+from luthier.retrieval.settings import RetrievalSettings
 from luthier.settings import Origin, Origins
 from luthier.tasks import TASKS
 from luthier.training.settings import TrainingSettings
@@ -47,6 +48,7 @@ class Recipe:
     data: DataSettings = field(default_factory=DataSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
     seed: int = 17
     """Where all chance comes from: order, dropout, initial adapters, sampling."""
 

@@ -62,13 +62,13 @@ def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens
     return Circumstances(rows, mean_tokens, target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator)
 
 
-def load_base(recipe: Recipe, base: ModelFacts, labels: Sequence[str], precision: str, say: Say) -> LanguageModel:
-    """The base with the head that the task needs; frozen weights are kept once, in the low precision."""
+def load_base(recipe: Recipe, base: ModelFacts, labels: Sequence[str], precision: str, say: Say, *, scratch_seed: int | None = None) -> LanguageModel:
+    """The base with the head that the task needs; frozen weights are kept once, in the low precision. With `scratch_seed`, its weights are random."""
     kind = recipe.task.head(base.kind)
     low = torch.bfloat16 if precision == "bf16" else None
     dtype = low if low is not None and recipe.method.base_is_frozen else torch.float32
     say(Event("phase", "base", {"name": "base"}))
-    language_model = load(recipe.model, head=kind, labels=list(labels) or None, dtype=dtype, autocast=low, seed=recipe.seed, device=machine().device)
+    language_model = load(recipe.model, head=kind, labels=list(labels) or None, dtype=dtype, autocast=low, seed=recipe.seed, device=machine().device, scratch_seed=scratch_seed)
     language_model.context = room_for_text(recipe.method, language_model.context)
     for notice in language_model.notices:
         say(Event("note", notice))

@@ -14,9 +14,13 @@ import torch
 import luthier
 from luthier import settings
 from luthier.errors import CheckpointError, LuthierError, Stopped, WorkFailed
+from luthier.evaluation.contestants import after_training
 from luthier.evaluation.planning import minimum_detectable
 from luthier.evaluation.report import write_card, write_report
+from luthier.evaluation.results import Result
+from luthier.evaluation.seeds import mean_of
 from luthier.files import digest, staged_folder, write_file, write_json
+from luthier.methods import METHODS
 from luthier.models.card import card_facts
 from luthier.models.energy import joules, used
 from luthier.models.freshcheck import fresh_check
@@ -27,6 +31,7 @@ from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
 from luthier.training import checkpoint
 from luthier.verbs.comparing import chosen_rows, compare, conclude
+from luthier.verbs.materials import gather
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import RunResult
@@ -45,7 +50,7 @@ from luthier.verbs.stages import (
 from luthier.verbs.stopping import Stopping
 from luthier.verbs.training import Look, Trainer, load_best, micro_batches, order_of, validation_loss
 
-NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "data.")
+NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "retrieval.", "data.")
 """Recipe keys that may differ on resume: they do not touch the weights; the data speaks through its fingerprint."""
 
 
@@ -118,8 +123,8 @@ def versions() -> dict:
 class Work:
     """One run being worked on, stage by stage."""
 
-    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping):
-        self.run, self.recipe, self.say, self.stopping = run, recipe, say, stopping
+    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping, *, scratch_seed: int | None = None):
+        self.run, self.recipe, self.say, self.stopping, self.scratch_seed = run, recipe, say, stopping, scratch_seed
 
     def go(self, *, resuming: bool) -> dict:
         began, energy = time.perf_counter(), joules()
@@ -148,7 +153,7 @@ class Work:
         precision = recipe.training.precision
         if precision == "auto":
             precision = "bf16" if here.bf16 else "fp32"
-        self.language_model = load_base(recipe, base, self.data.labels, precision, self.say)
+        self.language_model = load_base(recipe, base, self.data.labels, precision, self.say, scratch_seed=self.scratch_seed)
         self.renderer = renderer_of(self.language_model, recipe.task.head(base.kind), self.say)
         task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=0)
         self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say)
@@ -182,19 +187,25 @@ class Work:
         for key, reason in reasons.items():
             self.say(Event("note", f"{key} = {flat.get(key)}: {reason}", {"key": key, "value": flat.get(key), "reason": reason}))
 
-    def compare(self, names, **materials) -> dict:
-        state = digest(self.language_model.fingerprint, str(checkpoint.pointed(self.run.path, "best")) if "tuned" in names else "")
+    def compare(self, names, **models) -> dict:
+        """These contestants on the test rows."""
+        model = self.language_model
+        others = gather(
+            names, self.recipe, self.task, model, self.renderer, train=self.records("train"), validation=self.records("validation"),
+            embed=embedder(model, self.renderer), folder=self.run.path / "retrieval", say=self.say,
+        )
+        trained = str(checkpoint.pointed(self.run.path, "best")) if any(after_training(name) for name in names) else ""
         return compare(
             self.run, self.task, self.recipe.evaluation, self.test, names=names, train=self.records("train"), seed=self.recipe.seed,
-            fingerprint=digest(self.data.fingerprint, state, str(self.recipe.evaluation.max_new_tokens)), say=self.say, **materials,
+            fingerprint=digest(self.data.fingerprint, model.fingerprint, trained, others.key, str(self.recipe.evaluation.max_new_tokens)), say=self.say, **models, **others.values,
         )
 
     def baselines(self) -> dict:
-        """Everyone but the tuned model answers first, so that the aim is known before a step is made."""
+        """Everyone who needs no training answers first, so that the aim is known before a step is made."""
         if not self.test:
             self.say(Event("warning", "there is no test row: the run ends without a verdict", {"code": "D402", "step": 0}))
             return {}
-        names = [name for name in self.recipe.evaluation.contestants if name != "tuned"]
+        names = [name for name in self.recipe.evaluation.contestants if not after_training(name)]
         respond = respond_with(self.task, self.language_model, self.renderer, self.say)
         found = self.compare(names, base=respond, embed=embedder(self.language_model, self.renderer))
         for result in found.values():
@@ -260,12 +271,55 @@ class Work:
         """The tuned model answers the test rows, once, and is compared."""
         if not self.test:
             return None
-        tuned = self.compare(["tuned"], tuned=respond_with(self.task, self.language_model, self.renderer, self.say))
+        names = [name for name in self.recipe.evaluation.contestants if after_training(name) and name != "tuned"]
+        tuned = self.compare(["tuned", *names], tuned=respond_with(self.task, self.language_model, self.renderer, self.say), scratch=self.scratch)
+        tuned = {name: dataclasses.replace(one, setup_seconds=one.setup_seconds + self.seconds_trained()) if name != "scratch" else one for name, one in tuned.items()}
+        tuned["tuned"] = self.over_seeds(tuned["tuned"])
         notice = DEMONSTRATION if self.recipe.model == "spruce" else ""
         return conclude(
             self.run, self.task, self.recipe.evaluation, [*before.values(), *tuned.values()], self.test,
             test_split=digest(*(self.task.identity(record) for record in self.test)), notice=notice, seed=self.recipe.seed,
         )
+
+    def seconds_trained(self) -> float:
+        """Time of all steps, interruptions apart."""
+        return sum(row["seconds"] for row in self.run.rows("metrics.jsonl") if row["kind"] == "train")
+
+    def scratch(self):
+        """Train the same architecture from a random start, in a folder of its own below this run, and return how it answers."""
+        method, training = METHODS["full"](), self.recipe.training
+        if self.recipe.method.name != method.name:
+            training = dataclasses.replace(training, learning_rate=method.default_learning_rate(self.language_model.num_parameters)[0])
+        child = self.child("scratch", scratch_seed=self.recipe.seed, method=method, training=training)
+        return respond_with(child.task, child.language_model, child.renderer, self.say)
+
+    def over_seeds(self, first: Result) -> Result:
+        """The tuned contestant over all the seeds that the recipe asks for: further trainings lie below this run, and their figures join the first one's."""
+        every = [first]
+        for seed in range(self.recipe.seed + 1, self.recipe.seed + self.recipe.evaluation.seeds):
+            self.say(Event("note", f"once more with seed {seed}", {"seed": seed}))
+            child = self.child(f"seeds/{seed}", seed=seed)
+            every.append(child.compare(["tuned"], tuned=respond_with(child.task, child.language_model, child.renderer, self.say))["tuned"])
+        if len(every) == 1:
+            return first
+        return dataclasses.replace(first, metrics={name: mean_of([one.metrics[name] for one in every]) for name in first.metrics}, seeds=[one.metrics for one in every])
+
+    def child(self, place: str, *, scratch_seed: int | None = None, **changes) -> "Work":
+        """A training of its own in a folder below this run: the same recipe but for what changes, and no contestants."""
+        evaluation = dataclasses.replace(self.recipe.evaluation, contestants=["tuned"], seeds=1)
+        child = Work(Run(self.run.path / place), dataclasses.replace(self.recipe, evaluation=evaluation, **changes), self.say, self.stopping, scratch_seed=scratch_seed)
+        child.trained()
+        return child
+
+    def trained(self) -> int:
+        """Prepare, tune and keep the best, without a verdict; what was done before is not done again."""
+        self.run.path.mkdir(parents=True, exist_ok=True)
+        self.run.update(status="running", name=self.run.name)
+        self.prepare()
+        self.tune(bool(checkpoint.all_checkpoints(self.run.path)))
+        best = load_best(self.run, self.parameters, self.say)
+        self.run.update(status="done")
+        return best
 
     def keep_model(self, best_step: int) -> None:
         """Write the model folder whole, then load it in a fresh process with stock libraries and compare."""

@@ -38,7 +38,10 @@ def respond(records, shots):
     return [Answer("repair", label="repair", tokens_in=5 + 7 * len(shots[index] if shots else []), tokens_out=1) for index in range(len(records))]
 
 
-MATERIALS = {"train": TRAIN, "base": respond, "tuned": respond, "embed": embed, "seed": 1, "shots": "auto"}
+MATERIALS = {
+    "train": TRAIN, "base": respond, "tuned": respond, "embed": embed, "seed": 1, "shots": "auto", "endpoint": respond, "scratch": lambda: respond, "validation": TRAIN[:2],
+    "score": lambda answers, records: 0.0, "search": lambda questions: [["a passage"] for _ in questions], "lengths": lambda records: [1] * len(records), "room": 5,
+}
 
 
 @pytest.mark.parametrize("name", ALL_KINDS)

@@ -119,7 +119,16 @@ def test_files_hold_the_rows_and_their_truth(tmp_path, rows):
     assert all(truths[key(row["messages"])] == row["truth"] for row in rows)
     assert truths[key(rows[0]["messages"][:-1])] == rows[0]["truth"], "the prompt alone finds it too"
     assert json.loads((tmp_path / "sample.json").read_text())["overlap_13_grams"] <= 0.05
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["chat.jsonl", "sample.json", "truth.jsonl"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["chat.jsonl", "papers.md", "sample.json", "truth.jsonl"]
+
+
+def test_the_papers_say_what_answers_say(tmp_path, rows):
+    """Retrieval can help: nearly every fact of an answer that its question does not hold stands in the papers."""
+    write(tmp_path, kind="chat", rows=60, seed=1)
+    papers = (tmp_path / "papers.md").read_text().lower()
+    missing = [fact for row in rows[:300] for fact in row["truth"]["facts"] if fact not in prompt(row).lower() and fact not in papers]
+    assert len(missing) <= 30, missing[:5]
+    assert "our violin is made by hill and costs 340 dollars" in papers
 
 
 def test_facts_are_whole_words():

@@ -43,7 +43,7 @@ def test_tickets_from_file_to_answers(base, tickets, here, no_fresh_process):
     assert planned["fits"] == "fits" and planned["memory"]["needed"] == sum(planned["memory"]["parts"].values())
     result = luthier.train(None, {"model": str(base), "method": "full", "training.epochs": 25, "training.learning_rate": 5e-3, **QUICK}, name="first")
     verdict = result.verdict
-    assert {row["name"] for row in verdict["contestants"]} == {"majority", "nearest", "tfidf", "base", "few_shot", "tuned"}
+    assert {row["name"] for row in verdict["contestants"]} == {"majority", "nearest", "tfidf", "base", "prompt", "few_shot", "tuned"}
     values = {row["name"]: row["value"] for row in verdict["contestants"]}
     assert values["tuned"] > values["base"] + 0.3, "the label stands in the text: a few steps must find it"
     assert verdict == read_json(here / "runs" / "first" / "verdict.json")

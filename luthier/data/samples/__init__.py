@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from luthier.data.samples import chat, defects, entities, summaries, tickets
+from luthier.data.samples import chat, defects, documents, entities, summaries, tickets
 from luthier.data.samples.draws import Draws
 from luthier.data.samples.overlap import overlap
 from luthier.data.samples.truth import correct, key, read
@@ -81,8 +81,8 @@ def generate(kind: str, *, rows: int, seed: int, defects: bool = False) -> list[
 def write(folder: Path | str, *, kind: str, rows: int, seed: int, defects: bool = False) -> Path:
     """Write a sample and return the path of its main file.
 
-    chat: `chat.jsonl` ({"messages"} a line) and `truth.jsonl` (key, facts, says, never); tickets: `tickets.csv` (text,label);
-    entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line); summaries: `summaries.jsonl`. All:
+    chat: `chat.jsonl` ({"messages"} a line), `truth.jsonl` (key, facts, says, never) and `papers.md`, what the shop knows; tickets: `tickets.csv`
+    (text,label); entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line); summaries: `summaries.jsonl`. All:
     `sample.json` (kind, rows, seed, version, 13-gram overlap of a tenth with the rest). With `defects`: `held_out.jsonl|csv`, some of whose
     rows leaked into the main file, and `defects.json`, where each planted fault stands.
     """
@@ -95,6 +95,7 @@ def write(folder: Path | str, *, kind: str, rows: int, seed: int, defects: bool 
     write_file(folder / "sample.json", json.dumps(about, indent=2) + "\n")
     if kind == "chat":
         write_file(folder / "truth.jsonl", _truths(sample.rows + sample.held_out))
+        write_file(folder / "papers.md", documents.pages())
     if defects:
         write_file(folder / f"held_out{Path(name).suffix}", form(sample.held_out))
         write_file(folder / "defects.json", json.dumps(sample.planted, indent=1) + "\n")

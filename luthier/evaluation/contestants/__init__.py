@@ -8,6 +8,24 @@ from dataclasses import dataclass
 
 from luthier.errors import RecipeError
 from luthier.evaluation.contestants import base, dictionary, few_shot, lead, majority, nearest, nearest_embedding, probe, tfidf, tuned, word_features
+from luthier.evaluation.contestants import (
+    base,
+    copy,
+    dictionary,
+    endpoint,
+    few_shot,
+    majority,
+    nearest,
+    nearest_embedding,
+    probe,
+    prompt,
+    rag,
+    scratch,
+    tfidf,
+    tuned,
+    tuned_rag,
+    word_features,
+)
 from luthier.evaluation.contestants.contestant import Contestant
 
 
@@ -18,9 +36,9 @@ class Kind:
     make: Callable[..., Contestant]
     """Takes the materials it needs by name."""
     needs: tuple[str, ...]
-    """Which of train, base, tuned, embed it cannot do without."""
+    """Which materials it cannot do without."""
     takes: tuple[str, ...]
-    """Which of shots, seed it can be told."""
+    """Which others it can be told."""
     records: tuple[str, ...]
     """Kinds of record it can answer."""
     sentence: str
@@ -40,17 +58,30 @@ CONTESTANTS = {
     "dictionary": Kind(dictionary.make, ("train",), (), SPANS, "marks what the training rows have marked, looked up word by word"),
     "word_features": Kind(word_features.make, ("train",), ("seed",), SPANS, "a linear model on the look of each word and its neighbours"),
     "lead": Kind(lead.make, ("train",), (), ("pair",), "copies the beginning of the source"),
+    "copy": Kind(copy.make, (), (), ("conversation",), "gives the question back"),
     "base": Kind(base.make, ("base",), (), ALL, "the base as it came"),
-    "few_shot": Kind(few_shot.make, ("base", "train"), ("shots",), ASKED, "the base, shown similar training rows in its prompt"),
+    "prompt": Kind(prompt.make, ("base", "score", "lengths", "room"), ("validation", "instructions"), ASKED, "the base with the best of several written instructions"),
+    "few_shot": Kind(few_shot.make, ("base", "train"), ("shots", "shots_by", "validation", "score", "seed"), ASKED, "the base, shown training rows in its prompt"),
+    "rag": Kind(rag.make, ("base", "search", "lengths", "room"), (), ASKED, "the base, with passages found for each question"),
+    "endpoint": Kind(endpoint.make, ("endpoint",), (), ASKED, "a hosted model behind an OpenAI-compatible address"),
     "tuned": Kind(tuned.make, ("tuned",), (), ALL, "the tuned model"),
+    "tuned_rag": Kind(tuned_rag.make, ("tuned", "search", "lengths", "room"), (), ASKED, "the tuned model, with passages found for each question"),
+    "scratch": Kind(scratch.make, ("scratch",), (), ALL, "the same architecture from a random start, trained as long"),
 }
+
+
+def after_training(name: str) -> bool:
+    """Whether a contestant can answer only once the model is tuned, or trains something itself."""
+    return name in CONTESTANTS and bool({"tuned", "scratch"} & set(CONTESTANTS[name].needs))
 
 
 def make(name: str, **materials) -> Contestant:
     """The contestant of this name from its materials; those it has no use for are ignored.
 
-    `train`: records. `base`, `tuned`: `respond(records, shots) -> list[Answer]`, where shots is None or, per record, training
-    records with the most similar first, of which it takes as many as fit. `embed`: texts -> [N, D]. `shots`: most examples.
+    `train`, `validation`: records. `base`, `tuned`, `endpoint`: `respond(records, shots) -> list[Answer]`, where shots is None or, per
+    record, training records with the most similar first, of which it takes as many as fit. `embed`: texts -> [N, D]. `search`: questions
+    -> texts of passages. `lengths`: records -> tokens of their prompts, `room`: most of them. `score`: (answers, records) -> more is
+    better. `scratch`: trains, and returns a respond. `shots`, `shots_by`, `instructions`: as in the recipe.
     Raises RecipeError for a name that is not known or a need that is not met.
     """
     if name not in CONTESTANTS:
@@ -58,7 +89,7 @@ def make(name: str, **materials) -> Contestant:
         raise RecipeError(f"there is no contestant {name!r}", code="R160", hint=hint, field="evaluation.contestants")
     kind = CONTESTANTS[name]
     if missing := [need for need in kind.needs if materials.get(need) is None]:
-        message = f"contestant {name} needs {' and '.join(missing)}, which this task and base do not give"
+        message = f"contestant {name} needs {' and '.join(missing)}, which this task, base and recipe do not give"
         raise RecipeError(message, code="R161", hint=f"leave {name} out of evaluation.contestants", field="evaluation.contestants")
     told = (*kind.needs, *kind.takes)
     return kind.make(**{word: value for word, value in materials.items() if word in told and value is not None})

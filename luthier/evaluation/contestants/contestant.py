@@ -1,6 +1,6 @@
 """Someone who answers records."""
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.tasks.answers import Answer
@@ -18,3 +18,5 @@ class Contestant:
     """How it was made, in a few words, where that is worth knowing."""
     seconds: float = 0.0
     """Wall time of making it."""
+    told: list[str] = field(default_factory=list)
+    """What came out while it answered, and belongs to its note."""

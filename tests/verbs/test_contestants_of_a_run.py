@@ -1,0 +1,51 @@
+"""Real runs with all contestants of the recipe: retrieval over documents, several seeds, a random start."""
+import json
+
+import pytest
+import torch
+
+import luthier
+from luthier.files import read_json
+from luthier.runs.folder import Run
+
+QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamples": 200, "training.validation_rows": 4, "method": "full", "training.learning_rate": 5e-3}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+
+
+def results(here, name):
+    return read_json(here / "runs" / name / "evaluation" / "results.json")["contestants"]
+
+
+def test_chat_with_documents_and_a_random_start(base, chats, here):
+    (here / "papers.md").write_text("# where\n" + "\n".join(f"The {thing} is here." for thing in ("violin", "drum", "flute", "harp")))
+    names = ["base", "prompt", "few_shot", "rag", "copy", "tuned", "tuned_rag", "scratch"]
+    recipe = {"model": str(base), **QUICK, "training.epochs": 2, "evaluation.contestants": names, "retrieval.documents": "papers.md", "retrieval.passages": 1, "evaluation.shots": 1, "evaluation.max_rows": 8}
+    verdict = luthier.train(chats, recipe, name="all").verdict
+    assert {row["name"] for row in verdict["contestants"]} == set(names)
+    found = results(here, "all")
+    assert found["rag"]["tokens"]["input"] > found["base"]["tokens"]["input"] + 10, "passages stand in the prompt"
+    assert found["tuned_rag"]["tokens"]["input"] > found["tuned"]["tokens"]["input"] + 10
+    assert found["tuned"]["setup_seconds"] > 0.1 and found["scratch"]["setup_seconds"] > 0.1 and found["base"]["setup_seconds"] == 0
+    assert found["base"]["memory_bytes"] > 10**7
+    losses = [row["loss"] for row in Run(here / "runs" / "all" / "scratch").rows("metrics.jsonl") if row["kind"] == "validation"]
+    assert losses[-1] < losses[0], "the random start is trained"
+    again = luthier.evaluate("all").verdict
+    assert {row["name"] for row in again["contestants"]} == set(names) - {"scratch"}
+    values = ({row["name"]: row["value"] for row in one["contestants"]} for one in (verdict, again))
+    first, second = values
+    assert all(first[name] == pytest.approx(second[name]) for name in ("rag", "tuned_rag", "prompt")), "eval asks as train did"
+
+
+def test_several_seeds_give_one_interval(base, chats, here):
+    recipe = {"model": str(base), **QUICK, "training.max_steps": 30, "evaluation.contestants": ["majority", "tuned"], "evaluation.seeds": 2, "evaluation.max_rows": 6}
+    luthier.train(chats, recipe, name="seeds")
+    found = results(here, "seeds")["tuned"]
+    values = [one["perplexity"] for one in found["seeds"]]
+    assert len(values) == 2 and values[0] != values[1]
+    assert found["metrics"]["perplexity"]["value"] == pytest.approx(sum(values) / 2)
+    assert (here / "runs" / "seeds" / "seeds" / "18").is_dir() and json.loads((here / "runs" / "seeds" / "run.json").read_text())["status"] == "done"
