@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from luthier.errors import RecipeError
-from luthier.evaluation.contestants import base, dictionary, few_shot, lead, majority, nearest, nearest_embedding, probe, tfidf, tuned, word_features
 from luthier.evaluation.contestants import (
     base,
     copy,
     dictionary,
     endpoint,
     few_shot,
+    lead,
     majority,
     nearest,
     nearest_embedding,
