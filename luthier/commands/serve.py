@@ -25,6 +25,7 @@ def run(
     rows: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Texts that each base writes at once.")] = 16,
     cache: Annotated[int, typer.Option(metavar="MIB", min=16, help="Memory for keys and values of running texts.")] = 1024,
     waiting: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Requests that may wait; one more gets 429.")] = 64,
+    jobs: Annotated[int, typer.Option(metavar="N", min=0, max=64, help="Fine-tuning jobs at once; 0 serves without the fine-tuning API.")] = 1,
     drain: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="For what is at hand when told to end.")] = 30.0,
     metrics_prefix: Annotated[str, typer.Option(metavar="WORD", help="Of the figures at /metrics; `vllm:` fits vLLM's dashboards.")] = "luthier_",
 ) -> None:
@@ -36,7 +37,7 @@ def run(
         raise RecipeError("nothing to serve", code="R142", hint="name a run or a base: `luthier serve last`")
     from luthier.verbs.serve import ServerSettings, serve
 
-    settings = ServerSettings(host=host, port=port, allowed_hosts=list(allow_host or ()), max_rows=rows, cache_megabytes=cache, max_waiting=waiting, drain_seconds=drain)
+    settings = ServerSettings(host=host, port=port, allowed_hosts=list(allow_host or ()), max_rows=rows, cache_megabytes=cache, max_waiting=waiting, max_jobs=jobs, drain_seconds=drain)
     served = serve(list(runs), settings, keys_file=keys, api_key=os.environ.get("LUTHIER_API_KEY"), metrics_prefix=metrics_prefix, say=screen.say)
     screen.finish({"address": served.address, "models": served.models}, draw)
     served.run()

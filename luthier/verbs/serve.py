@@ -12,13 +12,17 @@ from luthier.generation.batcher import Seat
 from luthier.generation.text import Writer
 from luthier.models.machine import machine
 from luthier.runs.events import Event, Say, silent
+from luthier.runs.folder import runs_root
 from luthier.serving import app
 from luthier.serving.door import Key
 from luthier.serving.engine import Ask
 from luthier.serving.hosts import Model
+from luthier.serving.routes import tuning as routes
+from luthier.serving.routes.tuning import Tuning
 from luthier.serving.service import Service
 from luthier.serving.settings import ServerSettings
 from luthier.verbs.serving import Shelf, aliases_of, open_models
+from luthier.verbs.tuning import answer_again, make_tuning
 
 
 @dataclass
@@ -29,6 +33,7 @@ class Served:
     application: object
     socket: socket.socket
     shelf: Shelf
+    tuning: Tuning | None = None
 
     @property
     def address(self) -> str:
@@ -40,8 +45,12 @@ class Served:
         return list(self.service.registry.models)
 
     def run(self) -> None:
-        """Serve until a signal comes."""
-        app.run(self.service, self.application, self.socket)
+        """Serve until a signal comes; jobs that run go on by themselves."""
+        try:
+            app.run(self.service, self.application, self.socket)
+        finally:
+            if self.tuning is not None:
+                self.tuning.supervisor.stop()
 
 
 def serve(names: list[str], settings: ServerSettings, *, keys_file: Path | None = None, api_key: str | None = None, metrics_prefix: str = "luthier_", say: Say = silent) -> Served:
@@ -57,9 +66,14 @@ def serve(names: list[str], settings: ServerSettings, *, keys_file: Path | None 
     shelf, models = open_models(names, max_rows=settings.max_rows, say=say)
     for model in models:
         service.registry.add(model, *aliases_of(model))
+    tuning = None
+    if settings.max_jobs:
+        tuning = make_tuning(service, shelf, runs_root() / ".serving", runs_root().resolve(), say=say)
+        tuning.supervisor.start()
+        service.more["tuning"] = tuning
     service.engine.start()
-    threading.Thread(target=warm_up, args=(service, models, say), name="luthier-warm-up", daemon=True).start()
-    return Served(service, app.build_app(service), bound, shelf)
+    threading.Thread(target=warm_up, args=(service, models, tuning, shelf, say), name="luthier-warm-up", daemon=True).start()
+    return Served(service, app.build_app(service, (routes.router,) if tuning else ()), bound, shelf, tuning)
 
 
 def hashed(key: str) -> str:
@@ -68,8 +82,10 @@ def hashed(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def warm_up(service: Service, models: list[Model], say: Say) -> None:
-    """Let every model answer once; the server is ready when all have."""
+def warm_up(service: Service, models: list[Model], tuning: Tuning | None, shelf: Shelf, say: Say) -> None:
+    """Let every model answer once; the server is ready when all have, those of finished jobs included."""
+    if tuning is not None:
+        answer_again(service, shelf, tuning, runs_root().resolve(), say)
     for model in models:
         try:
             answered_once(service, model)

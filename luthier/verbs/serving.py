@@ -42,7 +42,7 @@ class Shelf:
             raise RecipeError(f"{name} is an encoder: by itself it answers nothing", code="R183", hint="serve a run that was tuned on it")
         precision = "bf16" if machine().bf16 else "fp32"
         host, renderer = self.of(name, precision, lambda: self.plain(name, precision))
-        return Model(base_id(name), host, renderer, TASKS["chat"]().prepared(labels=[]), facts={"task": "chat", "fingerprint": host.language_model.fingerprint[:16]})
+        return Model(base_id(name), host, renderer, TASKS["chat"]().prepared(labels=[]), facts={"task": "chat", "source": name, "fingerprint": host.language_model.fingerprint[:16]})
 
     def plain(self, name: str, precision: str) -> tuple[LanguageModel, Renderer]:
         low = torch.bfloat16 if precision == "bf16" else None
@@ -68,7 +68,7 @@ class Shelf:
         if recipe.method.base_is_frozen and (run.model_folder / "adapter_config.json").exists():
             with contextlib.suppress(NotShared):
                 return self.beside_others(run, recipe, kept["base"])
-        opened = open_run(run.name if runs.runs_root() in run.path.parents else str(run.path), silent)
+        opened = open_run(str(run.path), silent)
         self.say(Event("note", f"{run.name}: {recipe.task.name}, on a base of its own"))
         host = Host(opened.language_model, None, self.max_rows)
         return [Model(run.name, host, opened.renderer, opened.task, max_new_tokens=answer_tokens(recipe), facts=told(run, recipe, opened.task))]
@@ -97,7 +97,7 @@ class Shelf:
         if view is not None:
             return [tuned]
         chat = TASKS["chat"]().prepared(labels=[])
-        return [Model(base_id(recipe.model), host, renderer, chat, facts={"task": "chat", "fingerprint": fingerprint[:16]}), tuned]
+        return [Model(base_id(recipe.model), host, renderer, chat, facts={"task": "chat", "source": recipe.model, "fingerprint": fingerprint[:16]}), tuned]
 
     def encoder(self, recipe: Recipe, labels: list[str], kind: str) -> tuple[Host, Renderer, LanguageModel]:
         """An encoder's host, and a head of the run's own over the host's body."""

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 import luthier
 from luthier.serving.door import Visitor
 from luthier.serving.hosts import Model
+from luthier.serving.refusals import ApiError
 from luthier.serving.service import may_see, service_of, visitor_of
 
 router = APIRouter()
@@ -16,7 +17,7 @@ STARTED = int(time.time())
 def told(model: Model) -> dict:
     """A model in OpenAI's shape, with vLLM's parent and root, and what it does."""
     known = {name: model.facts[name] for name in ("task", "method", "run", "labels") if model.facts.get(name) is not None}
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.facts.get("owner") or "luthier", "parent": model.parent, "root": model.facts.get("root") or model.id,
+    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.facts.get("owner") or "luthier", "parent": model.parent, "root": model.id,
             "max_model_len": model.view.context, **known}
 
 
@@ -34,8 +35,6 @@ async def model(request: Request, name: str) -> dict:
 @router.delete("/v1/models/{name:path}")
 async def remove(request: Request, name: str) -> dict:
     """Take an adapter away; requests at hand finish on it. A base stays while it has adapters."""
-    from luthier.serving.refusals import ApiError
-
     service, visitor = service_of(request), visitor_of(request)
     found = service.model(name, visitor)
     if not may_remove(visitor, found):
@@ -43,6 +42,8 @@ async def remove(request: Request, name: str) -> dict:
     if found.parent is None:
         raise ApiError(409, f"{found.id} is a base; its adapters need it", param="model", code="in_use")
     service.engine.call(lambda: service.engine.drop(found.id))
+    if "tuning" in service.more and found.facts.get("run"):
+        service.more["tuning"].store.move(found.facts["run"], ("succeeded",), removed=1)
     return {"id": found.id, "object": "model", "deleted": True}
 
 
