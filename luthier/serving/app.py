@@ -4,13 +4,16 @@ import contextlib
 import logging
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
 from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
-from luthier.errors import DiskError, LuthierError
+from luthier.errors import DiskError, LuthierError, Refused
 from luthier.serving.door import Door, Key
 from luthier.serving.engine import Engine
 from luthier.serving.figures import Figures
@@ -48,11 +51,21 @@ def build_app(service: Service, routers: tuple = ()) -> FastAPI:
     for router in (about.router, chat.router, completions.router, reading.router, page.router, *routers):
         app.include_router(router)
     app.add_api_route("/{anything:path}", nowhere, methods=EVERY_METHOD, include_in_schema=False)
+    for route in leaves(app.routes):
+        if not isinstance(route, APIRoute):  # mounts and plain routes know no dependencies: they would stand beside the door
+            raise Refused(f"the route {route} cannot be put behind the door", code="S121", hint="add it as an API route")
     service.door.public = frozenset({about.live, about.ready})
     for kind in (ApiError, LuthierError, Exception):
         app.add_exception_handler(kind, tell)
     app.add_exception_handler(HTTPException, tell_http)
     return app
+
+
+def leaves(routes) -> Iterator[BaseRoute]:
+    """Every route of an application, those of included routers too."""
+    for route in routes:
+        inner = vars(route).get("original_router")
+        yield from leaves(inner.routes) if inner is not None else [route]
 
 
 async def nowhere(request: Request) -> None:
@@ -101,9 +114,9 @@ class Server(uvicorn.Server):
 def make_server(service: Service, app: FastAPI) -> Server:
     """The server, not yet running."""
     settings = service.settings
-    PatientProtocol.header_seconds = settings.header_seconds
+    protocol = type("PatientProtocol", (PatientProtocol,), {"header_seconds": settings.header_seconds})
     return Server(uvicorn.Config(
-        Bounds(app, settings, service.figures), http=PatientProtocol, ws="none", lifespan="on", loop="asyncio", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        Bounds(app, settings, service.figures), http=protocol, ws="none", lifespan="on", loop="asyncio", log_config=None, access_log=False, server_header=False, proxy_headers=False,
         h11_max_incomplete_event_size=HEADER_BYTES, timeout_keep_alive=30, timeout_graceful_shutdown=5, backlog=512,
     ), service)
 

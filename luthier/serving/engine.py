@@ -92,10 +92,21 @@ class Engine:
                 raise Overloaded("the server is going down", retry_after=5, draining=True)
             if len(self.queue) >= self.max_waiting:
                 raise Overloaded(f"{len(self.queue)} requests are waiting already", retry_after=self.patience())
+            if ask.model.retired:
+                self.rebind(ask)
             ask.model.users += 1
             self.queue.put(ask.asker, ask)
             self.waiting_cost += ask.cost
             self.wake.notify()
+
+    def rebind(self, ask: Ask) -> None:
+        """The model was replaced between its look-up and now: what answers to its name today takes the request, if the prompt is the same to it."""
+        model = self.registry.find(ask.model.id)
+        if model is None or model.host is not ask.model.host or model.renderer is not ask.model.renderer:
+            raise Overloaded(f"{ask.model.id} was replaced at this very moment", retry_after=1)
+        ask.model = model
+        for seat in ask.seats:
+            seat.adapter = model.place
 
     def patience(self) -> float:
         """Seconds after which it is worth asking again."""
@@ -264,8 +275,9 @@ class Engine:
         if error is not None:
             ask.tell(("error", error))
         ask.tell(("over",))
-        ask.model.users -= 1
-        self.let_go(ask.model)
+        with self.wake:
+            ask.model.users -= 1
+            self.let_go(ask.model)
 
     def let_go(self, model: Model) -> None:
         if model.retired and model.users == 0 and model.host.bank is not None and model.place in model.host.bank.kept:
@@ -298,17 +310,19 @@ class Engine:
     # ---- adapters -------------------------------------------------------------------------------
     def put(self, model: Model, *aliases: str) -> None:
         """Make a name answer from now on; requests at hand finish on what answered before. In the engine's thread."""
-        before = self.registry.add(model, *aliases)
-        if before is not None:
-            before.retired = True
-            self.let_go(before)
+        with self.wake:  # a request is either counted on the old one, or finds the new one
+            before = self.registry.add(model, *aliases)
+            if before is not None:
+                before.retired = True
+                self.let_go(before)
 
     def drop(self, name: str) -> bool:
         """Make a name answer no more. In the engine's thread."""
-        model = self.registry.remove(name)
-        if model is not None:
-            model.retired = True
-            self.let_go(model)
+        with self.wake:
+            model = self.registry.remove(name)
+            if model is not None:
+                model.retired = True
+                self.let_go(model)
         return model is not None
 
 
