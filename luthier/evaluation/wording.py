@@ -16,6 +16,8 @@ METRIC_WORDS = {
     "chrf": "chrF",
     "exact_match": "exact match",
     "perplexity": "perplexity",
+    "pseudo_perplexity": "pseudo-perplexity",
+    "masked_accuracy": "masked accuracy",
     "bits_per_character": "bits per character",
     "bits_per_byte": "bits per byte",
     "loss": "loss",
@@ -24,7 +26,7 @@ METRIC_WORDS = {
     "span_recall": "span recall",
     "macro_span_f1": "macro span F1",
 }
-LOWER_IS_BETTER = {"perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
+LOWER_IS_BETTER = {"perplexity", "pseudo_perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
 HUNDREDS = {"chrf", "bleu"}
 """Figures from 0 to 100."""
 

@@ -4,6 +4,7 @@ A conversation is rendered by the template with every control in its data hidden
 stretch; `prompt` cuts and encodes by the same rule. Only assistant turns with a weight, up to and with their end token, are learned.
 """
 import datetime
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 from luthier.data.records import Conversation, Message
 from luthier.errors import DataError
 from luthier.files import digest
-from luthier.preparation import documents, tagging
+from luthier.preparation import documents, masking, tagging
 from luthier.preparation.controls import Controls, Cover, Guard, control_tokens, find_controls, probe_frames
 from luthier.preparation.encoding import Encoder, Piece
 from luthier.preparation.examples import NOTHING_LEARNED, TOO_LONG, Example, Prepared, example
@@ -295,6 +296,35 @@ class Renderer:
             examples = tuple(documents.chunks(ids, start, stop, self.context)) if ids else ()
             prepared.append(Prepared(examples, None if examples else NOTHING_LEARNED))
         return prepared
+
+    def masking(self, *, rate: float, whole_words: bool) -> masking.Masking:
+        """How texts are masked for this tokenizer."""
+        return masking.masking_of(self.tokenizer, rate=rate, whole_words=whole_words)
+
+    def maskable(self, texts: Sequence[str]) -> list[Prepared]:
+        """Texts whose words may be masked: targets hold the number of the word that each token belongs to."""
+        masking.mask_of(self.tokenizer)
+        wordpiece = self.tokenizer.backend_tokenizer.model.__class__.__name__ == "WordPiece"
+        never, prepared = frozenset(self.tokenizer.all_special_ids), []
+        for ids in self._plain(texts):
+            words = [] if ids is None else masking.word_numbers(self.tokenizer.convert_ids_to_tokens(ids), wordpiece=wordpiece)
+            prepared.append(Prepared((), SLIPPED) if ids is None else masking.texts(ids, words, self._start, self._end, self.context, never))
+        return prepared
+
+    def with_masks(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of a text with masks written in it (`[MASK]`, `<mask>` or the tokenizer's own), and where the masks stand."""
+        marks = sorted({self.tokenizer.mask_token, "[MASK]", "<mask>"}, key=len, reverse=True)
+        parts = re.split("|".join(map(re.escape, marks)), text)
+        ids = list(self._start)
+        places = []
+        for number, part in enumerate(parts):
+            if number:
+                places.append(len(ids))
+                ids.append(self.tokenizer.mask_token_id)
+            # a mask stands where a word with the space before it would: byte-level tokenizers give that space to the word
+            part = part.rstrip() if number < len(parts) - 1 else part
+            ids += self._clean(part) if part else []
+        return [*ids, *self._end], places
 
     def labelled(self, text: str, label: int) -> Prepared:
         """A text with its class, for a head that predicts one; a text longer than the context loses its end, counted in `cut`."""

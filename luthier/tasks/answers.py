@@ -16,6 +16,8 @@ class Answer:
     """Spans found, each [first word, word after the last, type, confidence where known]."""
     nll: float | None = None
     """Negative log-likelihood of the reference answer in nats, where the contestant has one."""
+    hits: int | None = None
+    """Of the tokens that `nll` is summed over, how many were the likeliest ones, where the task counts them."""
     learned_tokens: int = 0
     """Tokens of the reference answer that `nll` is summed over."""
     tokens_in: int = 0

@@ -68,5 +68,13 @@ class Detailing(Protocol):
         """Fields for the row of an answer, JSON."""
 
 
+@runtime_checkable
+class Noising(Protocol):
+    """A task whose examples are changed anew each time they are read, by a pure function of seed, step and index."""
+
+    def noise(self, renderer: "Renderer", seed: int) -> Callable[[int], Callable]:
+        """From a step (0-based; -1 for validation) to what `collate` does to each example and its index."""
+
+
 Respond = Callable[[Sequence, Sequence[Sequence] | None], list[Answer]]
 """Answers of some model to records, with or without training records to show first."""

@@ -144,6 +144,8 @@ def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine) -> t
     store = tokens.stores["train"]
     around = circumstances(base, len(store), float(np.mean(store.lengths)), target_length(store, recipe.task), here)
     found: Resolved = resolve(recipe.training, around, recipe.method.default_learning_rate)
+    if found.settings.packing and recipe.task.head(base.kind) != "causal":
+        raise RecipeError("training.packing puts several examples in one row, which only a causal head keeps apart", code="R158", field="training.packing", hint="leave training.packing out")
     evaluation, reasons = recipe.evaluation, dict(found.reasons)
     if evaluation.max_new_tokens == "auto":
         value, reason = answer_length(around)

@@ -29,6 +29,7 @@ from luthier.models.machine import machine
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
+from luthier.tasks.task import Noising
 from luthier.training import checkpoint
 from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.materials import gather
@@ -230,7 +231,8 @@ class Work:
         self.parameters = {name: tensor for name, tensor in self.network.named_parameters() if tensor.requires_grad}
         store, training = self.tokens.stores["train"], recipe.training
         order = order_of(store, training, recipe.seed, model.context)
-        self.objective = recipe.objective.prepared(head=model.head, steps=lambda start: micro_batches(store, order, model.pad_token, model.device, start))
+        self.noise = self.task.noise(self.renderer, recipe.seed) if isinstance(self.task, Noising) else None
+        self.objective = recipe.objective.prepared(head=model.head, steps=lambda start: micro_batches(store, order, model.pad_token, model.device, start, self.noise))
         trainer = Trainer(
             self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, order.steps_per_epoch),
             steps_per_epoch=order.steps_per_epoch, seed=recipe.seed, identity=self.identity(), look=Look(self.validation_losses, self.validation_scores), headline=self.task.headline, say=self.say,
@@ -254,7 +256,7 @@ class Work:
         if store is None:
             return 0.0, 0.0
         model = self.language_model
-        return validation_loss(self.network, self.objective, store, self.recipe.training, model.pad_token, model.context, model.device)
+        return validation_loss(self.network, self.objective, store, self.recipe.training, model.pad_token, model.context, model.device, self.noise)
 
     def validation_scores(self) -> dict[str, float]:
         rows = chosen_rows(self.records("validation"), self.recipe.training.validation_rows)

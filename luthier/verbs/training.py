@@ -1,7 +1,7 @@
 """The stretch of a run in which weights change: steps, looks at validation, checkpoints, resume."""
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import torch
@@ -34,11 +34,12 @@ def order_of(store: TokenStore, settings: TrainingSettings, seed: int, context: 
     )
 
 
-def micro_batches(store: TokenStore, order: Order, pad_token: int, device, start: int) -> Iterator[list]:
-    """The micro-batches of every step after `start`, without end."""
+def micro_batches(store: TokenStore, order: Order, pad_token: int, device, start: int, noise: Callable | None = None) -> Iterator[list]:
+    """The micro-batches of every step after `start`, without end; `noise(step)` is what is done to the examples of a step."""
     number = start
     while True:
-        yield [collate(store, rows, pad_token).to(device) for rows in order.step(number)]
+        change = noise(number) if noise else None
+        yield [collate(store, rows, pad_token, change).to(device) for rows in order.step(number)]
         number += 1
 
 
@@ -58,12 +59,12 @@ class Look:
 
 
 @torch.no_grad()
-def validation_loss(network, objective: Objective, store: TokenStore, settings: TrainingSettings, pad_token: int, context: int, device) -> tuple[float, float]:
-    """Summed loss and count over a split, in the order of length; dropout off."""
+def validation_loss(network, objective: Objective, store: TokenStore, settings: TrainingSettings, pad_token: int, context: int, device, noise: Callable | None = None) -> tuple[float, float]:
+    """Summed loss and count over a split, in the order of length; dropout off, and noise the same at every look."""
     network.eval()
     order = Order(store.lengths, batch_size=len(store), tokens_per_micro_batch=4 * settings.tokens_per_micro_batch, seed=0, context=context)
     key_noise(0, "validation")
-    losses = [objective.loss(network, collate(store, rows, pad_token).to(device)) for rows in order.step(0)]
+    losses = [objective.loss(network, collate(store, rows, pad_token, noise(-1) if noise else None).to(device)) for rows in order.step(0)]
     return sum(loss.total.item() for loss in losses), sum(loss.count for loss in losses)
 
 
