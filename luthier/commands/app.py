@@ -9,14 +9,34 @@ from typing import Annotated
 import typer
 
 import luthier
-from luthier.commands import chat, check, compare, config, demo, doctor, evaluate, examples, explain, init, keys, plan, predict, report, runs, serve, train
+from luthier.commands import (
+    chat,
+    check,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    examples,
+    explain,
+    export,
+    init,
+    keys,
+    plan,
+    predict,
+    push,
+    report,
+    runs,
+    serve,
+    train,
+    verify,
+)
 from luthier.commands.entry import framed
 from luthier.commands.help import Verb, Verbs
 from luthier.commands.screen import Screen
 from luthier.errors import RecipeError
 
 FIRST = {"demo": demo, "init": init, "check": check, "plan": plan, "train": train, "predict": predict, "chat": chat, "eval": evaluate}
-MORE = {"serve": serve, "examples": examples, "compare": compare, "report": report, "doctor": doctor, "explain": explain}
+MORE = {"serve": serve, "export": export, "verify": verify, "push": push, "examples": examples, "report": report, "doctor": doctor, "explain": explain}
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(name="luthier", cls=Verbs, context_settings=SETTINGS, add_completion=False, no_args_is_help=False, invoke_without_command=True)

@@ -83,7 +83,7 @@ class Shelf:
             host, renderer = self.of(recipe.model, recipe.training.precision, lambda: self.plain(recipe.model, recipe.training.precision))
             view, swaps = None, {}
         else:
-            host, renderer, view = self.encoder(recipe, labels_of(run), kind)
+            host, renderer, view = self.headed(recipe, labels_of(run), kind)
         if host.language_model.fingerprint != fingerprint:
             raise CheckpointError(
                 f"{run.name} was tuned on a base with fingerprint {fingerprint[:12]}, {recipe.model} now has {host.language_model.fingerprint[:12]}", code="C105",
@@ -99,15 +99,19 @@ class Shelf:
         chat = TASKS["chat"]().prepared(labels=[])
         return [Model(base_id(recipe.model), host, renderer, chat, facts={"task": "chat", "source": recipe.model, "fingerprint": fingerprint[:16]}), tuned]
 
-    def encoder(self, recipe: Recipe, labels: list[str], kind: str) -> tuple[Host, Renderer, LanguageModel]:
-        """An encoder's host, and a head of the run's own over the host's body."""
-        view = load_base(recipe, facts(recipe.model), labels, recipe.training.precision, silent)
+    def headed(self, recipe: Recipe, labels: list[str], kind: str) -> tuple[Host, Renderer, LanguageModel]:
+        """The base's host, and a head of the run's own over the host's body."""
+        base = facts(recipe.model)
+        view = load_base(recipe, base, labels, recipe.training.precision, silent)
         renderer = renderer_of(view, kind, silent)
         key = (recipe.model, recipe.training.precision, "encoder")
-        if key not in self.shared:
-            body_owner = copy.copy(view)
-            self.shared[key] = (Host(body_owner, Bank(body_owner), self.max_rows), renderer)
-        host = self.shared[key][0]
+        if base.kind == "decoder":
+            host, _ = self.of(recipe.model, recipe.training.precision, lambda: self.plain(recipe.model, recipe.training.precision))
+        else:
+            if key not in self.shared:
+                body_owner = copy.copy(view)
+                self.shared[key] = (Host(body_owner, Bank(body_owner), self.max_rows), renderer)
+            host = self.shared[key][0]
         network = transformer_of(view.network)
         setattr(network, network.base_model_prefix, host.bank.body)
         network.eval()

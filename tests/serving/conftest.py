@@ -109,3 +109,45 @@ def running(wordy_llama, adapter_folder):
 @pytest.fixture(scope="module")
 def client(running):
     return running.client()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, tiny_model):
+    """Runs of a few steps in a folder of their own, each made once: `trained("chat" | "tickets" | "spans" | "full")` gives the run's name."""
+    import json
+    import os
+
+    from luthier.verbs.train import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    before = os.environ.get("LUTHIER_RUNS")
+    os.environ["LUTHIER_RUNS"] = str(folder / "runs")
+    colours, things = ["red", "blue", "green", "black"], ["violin", "drum", "flute", "harp", "piano"]
+    texts = [(f"the {colour} {thing} number {number} please", colour, thing) for number in range(3) for colour in colours for thing in things]
+    chats = [{"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": f"the {thing} is {colour}"}]} for text, colour, thing in texts]
+    (folder / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in chats))
+    (folder / "tickets.jsonl").write_text("".join(json.dumps({"text": text, "label": colour}) + "\n" for text, colour, _ in texts))
+    spans = [{"tokens": text.split(), "ner_tags": ["O", "B-COLOUR", "B-THING", "O", "O", "O"]} for text, _, _ in texts]
+    (folder / "spans.jsonl").write_text("".join(json.dumps(row) + "\n" for row in spans))
+    common = {"training.max_steps": 6, "training.evaluate_every": 6, "training.threads": 1, "evaluation.contestants": ["tuned"], "data.validation": 0.2, "data.test": 0.2, "data.min_test_rows": 1}
+    kinds = {
+        "chat": {"data.train": "chat.jsonl", "task": "chat", "model": "spruce", "evaluation.max_new_tokens": 12}, "full": {"data.train": "chat.jsonl", "task": "chat", "model": "spruce", "method": "full", "evaluation.max_new_tokens": 12},
+        "decoder-tickets": {"data.train": "tickets.jsonl", "task": "classification", "model": "spruce"}, "decoder-spans": {"data.train": "spans.jsonl", "task": "token_classification", "model": "spruce"},
+        "tickets": {"data.train": "tickets.jsonl", "task": "classification", "model": str(tiny_model("bert"))}, "spans": {"data.train": "spans.jsonl", "task": "token_classification", "model": str(tiny_model("bert"))},
+    }
+    made: dict[str, str] = {}
+
+    def make(kind: str) -> str:
+        if kind not in made:
+            recipe = {**common, **kinds[kind]}
+            recipe["data.train"] = str(folder / recipe["data.train"])
+            path = folder / f"{kind}.yaml"
+            path.write_text(json.dumps({"model": recipe.pop("model"), "task": recipe.pop("task")}))
+            made[kind] = str(folder / "runs" / train(path, recipe, name=kind).run)
+        return made[kind]
+
+    yield make
+    if before is None:
+        del os.environ["LUTHIER_RUNS"]
+    else:
+        os.environ["LUTHIER_RUNS"] = before

@@ -1,0 +1,209 @@
+"""A decoder as a GGUF file, and back: for the families whose copies can be proven, over the `gguf` package's writer and names.
+
+The conventions are those of llama.cpp: Llama's query and key rows are interleaved anew for its rotary kernel, norms and biases stay float32, a
+tied output layer is left out. The tokenizer goes along as tokens, merges and the name of its pre-tokenizer; `tokenizer_of` builds it again from
+these, as a reader of the file would.
+"""
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from luthier.errors import RecipeError, WorkFailed
+from luthier.models.heads import CausalHead, transformer_of
+from luthier.models.language_model import LanguageModel
+
+PRECISIONS = ("f32", "f16", "bf16", "q8_0", "q4_0")
+ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+"""Model types that are converted, and their names in GGUF."""
+GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+LLAMA3_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+
+
+def pre_tokenizer_of(name: str):
+    """What a reader of the file does before it merges, by the name that stands in the file."""
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    if name == "gpt-2":
+        return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    if name == "smollm":
+        return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    words = {"llama-bpe": LLAMA3_WORDS, "qwen2": QWEN2_WORDS}[name]
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(words), "isolated"), byte_level])
+
+
+def pre_tokenizer_name(described: dict | None) -> str | None:
+    """The name in GGUF of a pre-tokenizer as tokenizer.json describes it; None where there is none."""
+    parts = (described or {}).get("pretokenizers", [described or {}])
+    kinds = [part.get("type") for part in parts]
+    last = parts[-1]
+    if kinds[-1:] != ["ByteLevel"] or last.get("add_prefix_space"):
+        return None
+    if kinds == ["ByteLevel"] and last.get("use_regex", True):
+        return "gpt-2"
+    if kinds == ["Digits", "ByteLevel"] and parts[0].get("individual_digits") and last.get("use_regex", True):
+        return "smollm"
+    if kinds == ["Split", "ByteLevel"] and not last.get("use_regex", True):
+        return {LLAMA3_WORDS: "llama-bpe", QWEN2_WORDS: "qwen2"}.get((parts[0].get("pattern") or {}).get("Regex", ""))
+    return None
+
+
+def refuse_unproven(language_model: LanguageModel) -> None:
+    """What cannot be proven here is not written: RecipeError X110 with the reason."""
+    config = transformer_of(language_model.network).config
+    described = json.loads(language_model.tokenizer.backend_tokenizer.to_str())
+    reason = ""
+    if config.model_type not in ARCHITECTURES:
+        reason = f"{config.model_type} networks are not converted; there are: {', '.join(ARCHITECTURES)}"
+    elif config.model_type == "mistral" and config.sliding_window and config.sliding_window < config.max_position_embeddings:
+        reason = "this Mistral attends in windows, which the file's readers do not"
+    elif (config.rope_parameters or {}).get("rope_type", "default") != "default":
+        reason = f"its positions are scaled ({config.rope_parameters['rope_type']})"
+    elif described["model"]["type"] != "BPE" or pre_tokenizer_name(described["pre_tokenizer"]) is None or described["normalizer"]:
+        reason = "its tokenizer is no byte-level BPE whose pre-tokenizer has a name in GGUF"
+    if reason:
+        raise RecipeError(f"no GGUF of {language_model.name}: {reason}", code="X110", hint="export it merged; other converters may know it")
+
+
+# ---- writing ------------------------------------------------------------------------------------
+def write_gguf(network: nn.Module, language_model: LanguageModel, path: Path, *, precision: str, name: str) -> None:
+    """Write a plain float32 network and the tokenizer of `language_model`. RecipeError where the copy could not be proven."""
+    import gguf
+
+    refuse_unproven(language_model)
+    network = transformer_of(network)
+    config = network.config
+    architecture = ARCHITECTURES[config.model_type]
+    writer = gguf.GGUFWriter(path, architecture)
+    write_numbers(writer, config, name, precision)
+    write_tokenizer(writer, language_model, config.vocab_size)
+    names = gguf.get_tensor_name_map({value: key for key, value in gguf.MODEL_ARCH_NAMES.items()}[architecture], config.num_hidden_layers)
+    tied = config.tie_word_embeddings
+    for tensor_name, tensor in network.state_dict().items():
+        if tied and tensor_name == "lm_head.weight":
+            continue
+        new_name = names.get_name(tensor_name, try_suffixes=(".weight", ".bias"))
+        if new_name is None:
+            raise RecipeError(f"no GGUF of {language_model.name}: there is no place for its tensor {tensor_name}", code="X110", hint="export it merged")
+        data = tensor.detach().float().cpu().numpy()
+        if architecture == "llama" and (found := re.search(r"\.(q|k)_proj\.(weight|bias)$", tensor_name)):
+            data = interleaved(data, config.num_attention_heads if found[1] == "q" else config.num_key_value_heads)
+        add_tensor(writer, new_name, np.ascontiguousarray(data), precision)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def interleaved(data: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of each head in the order of llama.cpp's rotary kernel: first and second half by turns."""
+    return data.reshape(heads, 2, data.shape[0] // heads // 2, *data.shape[1:]).swapaxes(1, 2).reshape(data.shape)
+
+
+def add_tensor(writer, name: str, data: np.ndarray, precision: str) -> None:
+    """Matrices in the wanted precision, vectors in float32; rows that do not fill whole blocks of a quantised type stay float16."""
+    import gguf
+
+    kind = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0", "q4_0": "Q4_0"}[precision] if data.ndim > 1 else "F32"
+    if kind in ("Q8_0", "Q4_0") and data.shape[-1] % 32:
+        kind = "F16"
+    if kind == "Q4_0" and name.startswith(("token_embd", "output.")):
+        kind = "Q8_0"  # four bits there cost more quality than they save
+    quantised = getattr(gguf.GGMLQuantizationType, kind)
+    writer.add_tensor(name, gguf.quants.quantize(data, quantised), raw_dtype=quantised)
+
+
+def write_numbers(writer, config, name: str, precision: str) -> None:
+    """The shape of the network."""
+    import gguf
+
+    head_dim = config.head_dim if hasattr(config, "head_dim") and config.head_dim else config.hidden_size // config.num_attention_heads
+    writer.add_name(name)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_rope_dimension_count(head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    kinds = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0", "q4_0": "MOSTLY_Q4_0"}
+    writer.add_file_type(getattr(gguf.LlamaFileType, kinds[precision]))
+
+
+def write_tokenizer(writer, language_model: LanguageModel, rows: int) -> None:
+    """Tokens, kinds, merges, the pre-tokenizer's name, special ids and the chat template."""
+    tokenizer = language_model.tokenizer
+    described = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = {number: token for token, number in described["model"]["vocab"].items()}
+    added = {entry["id"]: entry for entry in described["added_tokens"]}
+    tokens = [added[number]["content"] if number in added else vocabulary.get(number, f"[unused{number}]") for number in range(max(rows, len(tokenizer)))]
+    kinds = [
+        (CONTROL if added[number]["special"] else USER_DEFINED) if number in added else NORMAL if number in vocabulary else UNUSED for number in range(len(tokens))
+    ]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre_tokenizer_name(described["pre_tokenizer"]))
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in described["model"]["merges"]])
+    for token, add in ((tokenizer.bos_token_id, writer.add_bos_token_id), (tokenizer.eos_token_id, writer.add_eos_token_id), (tokenizer.pad_token_id, writer.add_pad_token_id)):
+        if token is not None:
+            add(token)
+    own = tokenizer("x")["input_ids"]
+    writer.add_add_bos_token(bool(own) and own[0] == tokenizer.bos_token_id)
+    writer.add_add_eos_token(bool(own) and own[-1] == tokenizer.eos_token_id)
+    if language_model.template is not None:
+        writer.add_chat_template(language_model.template)
+
+
+# ---- reading ------------------------------------------------------------------------------------
+def read_gguf(path: Path, like: LanguageModel) -> LanguageModel:
+    """The file as Transformers and a reader of its tokenizer see it, in float32; family and context are those of `like`."""
+    path = Path(path)
+    tokenizer, template = tokenizer_of(path)
+    try:
+        network = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True)
+    except Exception as error:
+        raise WorkFailed(f"Transformers cannot read {path.name}: {str(error)[:200]}", code="X111", file=str(path)) from error
+    head = CausalHead(like.head.transform)
+    head.probe(network)
+    return LanguageModel(
+        network=network.eval(), tokenizer=tokenizer, head=head, name=str(path), folder=None, context=min(like.context, network.config.max_position_embeddings), fingerprint="", template=template,
+        family=like.family,
+    )
+
+
+def tokenizer_of(path: Path) -> tuple[PreTrainedTokenizerFast, str | None]:
+    """The tokenizer and the chat template of a file, from nothing but what stands in it."""
+    import gguf
+
+    reader = gguf.GGUFReader(path)
+
+    def value(key: str):
+        return reader.fields[key].contents() if key in reader.fields else None
+
+    tokens, kinds, merges = value("tokenizer.ggml.tokens"), value("tokenizer.ggml.token_type"), value("tokenizer.ggml.merges")
+    if value("tokenizer.ggml.model") != "gpt2":
+        raise WorkFailed(f"{path.name} has a tokenizer of the kind {value('tokenizer.ggml.model')!r}", code="X111", file=str(path))
+    vocabulary = {token: number for number, token in enumerate(tokens) if kinds[number] != UNUSED}
+    plain = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(merge.split(" ")) for merge in merges], fuse_unk=False))
+    plain.pre_tokenizer, plain.decoder = pre_tokenizer_of(value("tokenizer.ggml.pre")), decoders.ByteLevel()
+    plain.add_tokens([AddedToken(token, special=kinds[number] == CONTROL, normalized=False) for number, token in enumerate(tokens) if kinds[number] in (CONTROL, USER_DEFINED)])
+    named = {name: tokens[found] for name in ("bos", "eos", "padding") if (found := value(f"tokenizer.ggml.{name}_token_id")) is not None}
+    if value("tokenizer.ggml.add_bos_token") or value("tokenizer.ggml.add_eos_token"):
+        from tokenizers.processors import TemplateProcessing
+
+        single = f"{named['bos']} " * bool(value("tokenizer.ggml.add_bos_token")) + "$A" + f" {named.get('eos')}" * bool(value("tokenizer.ggml.add_eos_token"))
+        plain.post_processor = TemplateProcessing(single=single, special_tokens=[(token, vocabulary[token]) for token in named.values()])
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=plain, **{{"bos": "bos_token", "eos": "eos_token", "padding": "pad_token"}[name]: token for name, token in named.items()})
+    return wrapped, value("tokenizer.chat_template")
