@@ -14,6 +14,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from luthier.errors import CheckpointError, DiskError, FolderInUse, Refused
 
@@ -151,6 +152,25 @@ def write_file(path: Path, data: bytes | str) -> None:
             disk.replace(staged, path)
             sync_folder(path.parent)
         except OSError:
+            staged.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A stream of bytes that becomes the file `path` when the block ends well, durably and at once; on an error the old file stays."""
+    path = Path(path)
+    staged = path.with_name(f"{STAGING}{path.name}-{os.getpid()}")
+    with disk_faults(path):
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            with open(descriptor, "wb", buffering=BLOCK) as stream:
+                yield stream
+                stream.flush()
+                disk.fsync(stream.fileno())
+            disk.replace(staged, path)
+            sync_folder(path.parent)
+        except BaseException:
             staged.unlink(missing_ok=True)
             raise
 

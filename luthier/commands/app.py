@@ -12,6 +12,7 @@ import luthier
 from luthier.commands import (
     chat,
     check,
+    compare,
     config,
     demo,
     doctor,
@@ -36,7 +37,10 @@ from luthier.commands.screen import Screen
 from luthier.errors import RecipeError
 
 FIRST = {"demo": demo, "init": init, "check": check, "plan": plan, "train": train, "predict": predict, "chat": chat, "eval": evaluate}
-MORE = {"serve": serve, "export": export, "verify": verify, "push": push, "examples": examples, "report": report, "doctor": doctor, "explain": explain}
+MORE = {
+    "serve": serve, "export": export, "verify": verify, "push": push, "examples": examples, "compare": compare, "report": report, "doctor": doctor,
+    "explain": explain,
+}
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(name="luthier", cls=Verbs, context_settings=SETTINGS, add_completion=False, no_args_is_help=False, invoke_without_command=True)

@@ -10,16 +10,26 @@ from luthier.commands.entry import look_early, split_words
 from luthier.commands.findings import finding_lines
 from luthier.commands.progress import duration
 from luthier.commands.screen import Screen, in_one_line, visible
+from luthier.errors import RecipeError
 
 EXAMPLES = """\
 $ luthier check
 $ luthier check tickets.csv
+$ luthier check tickets.csv --fix
+$ luthier check tickets.csv --fix duplicates,pii --pii pseudonym
+$ luthier check tickets.csv --review
 $ luthier check --show 2      prints two examples, token by token"""
 
 WORDS = Annotated[
     list[str] | None,
     typer.Argument(metavar="[FILE|RECIPE] [key=value ...]", help="A recipe, or data (then `init` is done in memory); ./luthier.yaml if none."),
 ]
+WORDS_OF_FIXES = {
+    "unreadable": "left out: cannot be read or used", "duplicates": "left out: copies of an earlier row", "near_duplicates": "left out: near copies", "leakage": "left out: tested too",
+    "pii": "private things replaced", "invisible": "invisible characters removed", "mojibake": "broken characters repaired", "control_tokens": "control tokens removed",
+    "labels": "labels spelled alike", "label_names": "labels respelled", "label_errors": "left out: label probably wrong", "unfit": "left out: answer does not fit",
+    "poison": "left out: planted trigger", "balance": "left out or added for balance", "review": "as decided in the review",
+}
 ON_BAD_ROW = Annotated[str | None, typer.Option(metavar="stop|skip", help="`skip` writes bad rows to rejected.jsonl with the reason; `stop` refuses.")]
 
 
@@ -28,6 +38,13 @@ def run(
     words: WORDS = None,
     show: Annotated[int, typer.Option(metavar="N", min=0, help="Print N rendered examples, token by token.")] = 0,
     on_bad_row: ON_BAD_ROW = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair into a new file, with a patch of what was done. Names of fixes may follow, with commas, or `all`.")] = False,
+    pii: Annotated[str, typer.Option(metavar="mask|pseudonym", help="How `--fix pii` replaces private things.")] = "mask",
+    key: Annotated[str | None, typer.Option(metavar="FILE", help="The key of `--pii pseudonym`; one is made where there is none.")] = None,
+    balance: Annotated[str, typer.Option(metavar="resample|counterfactual", help="How `--fix balance` balances.")] = "resample",
+    review: Annotated[bool, typer.Option("--review", help="Write the doubtful rows to a small CSV for a person to decide.")] = False,
+    apply: Annotated[str | None, typer.Option(metavar="CSV", help="Take the edited review back into a new file.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="The file that --fix, --review or --apply writes.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Read strictly only; leave the doctor's checks out.")] = False,
     against: Annotated[str | None, typer.Option(metavar="FILE", help="A benchmark whose texts training rows should not hold.")] = None,
 ) -> int:
@@ -36,14 +53,66 @@ def run(
     Prints what every row became (the ledger), lengths, labels, leakage between the splits, and what is wrong, to the line.
     Exit code 1 where errors are found.
     """
+    fixes = ""
+    if fix:
+        from luthier.verbs.fix import split_fixes
+
+        fixes, words = split_fixes(words or [])
     target, overrides = split_words(words)
     overrides = with_bad_rows(overrides, on_bad_row)
     look_early(target, overrides)
+    if fix or review or apply is not None:
+        return _repair(screen, target, overrides, fixes=fixes if fix else None, pii=pii, key=key, balance=balance, review=review, apply=apply, against=against, output=output)
     from luthier.verbs.check import check
 
     result = check(target, overrides, show=show, quick=quick, against=against, say=screen.say).to_dict()
     screen.finish(result, draw)
     return 0 if result["ok"] else 1
+
+
+def _repair(screen: Screen, target: str | None, overrides: list[str], *, fixes: str | None, pii: str, key: str | None, balance: str, review: bool, apply: str | None, against: str | None, output: str | None) -> int:
+    """The three ways to a better file; one at a time."""
+    if sum((fixes is not None, review, apply is not None)) > 1:
+        raise RecipeError("--fix, --review and --apply are three steps, one at a time", code="R145", hint="first --fix, then --review, then --apply")
+    from luthier.verbs import fix as fixing
+
+    if review:
+        screen.finish(fixing.ask(target, overrides, output=output, say=screen.say).to_dict(), draw_review)
+    elif apply is not None:
+        screen.finish(fixing.apply(target, overrides, decisions=apply, output=output, say=screen.say).to_dict(), draw_fix)
+    else:
+        made = fixing.fix(target, overrides, fixes=fixes or "plain", pii=pii, key=key, balance_by=balance, against=against, output=output, say=screen.say)
+        screen.finish(made.to_dict(), draw_fix)
+    return 0
+
+
+def draw_fix(screen: Screen, result: dict) -> None:
+    """What was done, by fix; where the new file is."""
+    if not result["file"]:
+        screen.line((f"{screen.tick} ", "good"), f"nothing to fix in {result['rows_in']:,} rows; no file was written")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="faint", pad_edge=False)
+    for title in ("fix", "rows", "what"):
+        table.add_column(title, justify="right" if title == "rows" else "left", no_wrap=title != "what")
+    for name, count in sorted(result["done"].items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{count:,}", WORDS_OF_FIXES.get(name, ""))
+    screen.draw(table)
+    if gap := result.get("gap"):
+        screen.line(f"slice gap ({gap.get('group') or 'no group'}): {gap['before']:.3f} before, {gap['after']:.3f} after")
+    screen.line((f"{screen.tick} ", "good"), "wrote ", (result["file"], "key"), f" ({result['rows_out']:,} of {result['rows_in']:,} rows) and ", (result["patch"], "key"), "; the source is as it was")
+    if result.get("key"):
+        screen.line("the key of the pseudonyms is in ", (result["key"], "key"), "; keep it apart from the data")
+    screen.next(f"luthier check {result['file']}")
+
+
+def draw_review(screen: Screen, result: dict) -> None:
+    if not result["file"]:
+        screen.line((f"{screen.tick} ", "good"), "no doubtful rows")
+        return
+    listed = ", ".join(f"{code} {count:,}" for code, count in result["by_code"].items())
+    screen.line((f"{screen.tick} ", "good"), f"{result['rows']:,} rows to decide ({listed}) in ", (result["file"], "key"))
+    screen.line(("write keep, leave out, accept or label: NAME in the column `decision`", "faint"))
+    screen.next(f"luthier check --apply {result['file']}")
 
 
 def with_bad_rows(overrides: list[str], on_bad_row: str | None) -> list[str]:

@@ -10,19 +10,26 @@ from luthier.commands.verdict import draw_outcome
 
 EXAMPLES = """\
 $ luthier eval last
-$ luthier eval last --gate macro_f1=0.85 --gate-max seconds_per_answer=0.2"""
+$ luthier eval last --gate macro_f1=0.85 --gate-max forgetting=0.02
+$ luthier eval last --probe all
+$ luthier eval last --sweep"""
 
 GATES = Annotated[list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Exit 4 unless the metric is at least this; may be repeated.")]
 GATES_MAX = Annotated[list[str] | None, typer.Option(metavar="METRIC=VALUE", help="Exit 4 unless the metric is at most this; may be repeated.")]
 
 
-def run(screen: Screen, run: RUN = "last", gate: GATES = None, gate_max: GATES_MAX = None) -> int:
+PROBE = Annotated[list[str] | None, typer.Option(metavar="NAME", help="Examine what was lost: forgetting, memorisation, bias ... or all.")]
+SWEEP = Annotated[bool, typer.Option("--sweep", help="Mix the weights of base and tuned model in several shares: what each gains and forgets.")]
+
+
+def run(screen: Screen, run: RUN = "last", gate: GATES = None, gate_max: GATES_MAX = None, probe: PROBE = None, sweep: SWEEP = False) -> int:
     """Measure a run again; hold it to gates.
 
-    Every contestant answers the test rows once more. Exit code 4 where a gate fails.
+    Every contestant answers the test rows once more. A gate on a probe's figure (forgetting, membership ...) runs that probe.
+    Exit code 4 where a gate fails.
     """
     from luthier.verbs.evaluate import evaluate
 
-    result = evaluate(run, gates=gate or [], gates_max=gate_max or [], say=screen.say).to_dict()
+    result = evaluate(run, gates=gate or [], gates_max=gate_max or [], probes=probe or [], sweep=sweep, say=screen.say).to_dict()
     screen.finish(result, draw_outcome)
     return 0 if all(gate["passed"] for gate in result.get("gates") or []) else 4

@@ -9,20 +9,27 @@ from rich.text import Text
 from luthier.commands.predict import RUN
 from luthier.commands.screen import Screen, in_one_line
 
-EXAMPLES = "$ luthier examples last --worst 5"
+EXAMPLES = """\
+$ luthier examples last --worst 5
+$ luthier examples last --lost        rows that the base had right and the tuned model has wrong"""
 
 
-def run(screen: Screen, run: RUN = "last", worst: Annotated[int, typer.Option(metavar="N", min=1, help="How many, the worst first.")] = 5) -> None:
+def run(
+    screen: Screen, run: RUN = "last", worst: Annotated[int, typer.Option(metavar="N", min=1, help="How many, the worst first.")] = 5,
+    lost: Annotated[bool, typer.Option("--lost", help="Only rows on which the base did better.")] = False,
+) -> None:
     """Show the test rows that went most wrong.
 
     They are hard rows, or rows whose label or answer is itself wrong: look at these before anything else.
     """
     from luthier.verbs.examples import examples
 
-    screen.finish(examples(run, worst=worst).to_dict(), draw)
+    screen.finish(examples(run, worst=worst, lost=lost).to_dict(), draw)
 
 
 def draw(screen: Screen, result: dict) -> None:
+    if "lost" in result:
+        screen.line(f"tuning lost {result['lost']:,} rows that the base did better on, and won {result['won']:,}")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="faint", pad_edge=False)
     table.add_column("loss", justify="right", no_wrap=True)
     for title, ratio in (("target", 2), ("base", 2), ("tuned", 2), ("input", 4)):

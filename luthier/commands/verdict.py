@@ -14,6 +14,11 @@ def draw_outcome(screen: Screen, result: dict) -> None:
     verdict = result.get("verdict")
     if verdict:
         draw_verdict(screen, verdict)
+    for one in result.get("probes") or []:
+        mark = ("over its red line", "bad") if one["crossed"] else ("measured", "faint") if one["red_line"] is None else ("within", "good")
+        screen.line(f"{one['name']} ", mark, f": {visible(one['sentence'])}")
+    if result.get("sweep"):
+        screen.line(f"best share of the way from base to tuned: {result['sweep']['best']:.0%}")
     for gate in result.get("gates") or []:
         sign = "at most" if gate["at_most"] else "at least"
         mark = ("passed", "good") if gate["passed"] else ("failed", "bad")

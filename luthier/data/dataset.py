@@ -116,7 +116,7 @@ def _locate(settings: DataSettings) -> dict[str, sources.Source]:
 
 def _fingerprint(settings: DataSettings, task: str | None, record: type | None, identity: Callable, prints: dict[str, str]) -> str:
     """What the content of the folder depends on, as one hash."""
-    asked = {key: value for key, value in asdict(settings).items() if key != "min_learned_share"}
+    asked = {key: value for key, value in asdict(settings).items() if key not in ("min_learned_share", "replay", "replay_from", "canaries")}
     given = {"settings": asked, "task": task, "record": record.kind if record else None, "identity": f"{identity.__module__}.{identity.__qualname__}", "sources": prints}
     return digest("data", VERSION, split.VERSION, json.dumps(given, sort_keys=True))
 

@@ -1,7 +1,7 @@
 """What looks private in a text: addresses, numbers, keys, found by form and confirmed by check sum, range or the words beside them.
 
 No model is asked. A number alone is not private; it is a card by its check sum (ISO/IEC 7812-1), an account by ISO 13616, an identity number by the
-rule of its country, a telephone by how it is written or called.
+rule of its country, a telephone by how it is written or called. Names that cannot exist (`.invalid`, country code 999) are pseudonyms and pass.
 """
 import ipaddress
 import math
@@ -139,7 +139,7 @@ def _emails(text: str) -> Iterator[Span]:
     at = text.find("@")
     while at >= 0:
         local, domain = LOCAL.search(text, max(at - 64, 0), at), DOMAIN.match(text, at + 1)
-        if local and domain:
+        if local and domain and not domain[0].endswith(".invalid"):
             yield Span(local.start(), domain.end(), "email")
         at = text.find("@", at + 1)
 
@@ -193,6 +193,8 @@ def _numbers(text: str) -> Iterator[Span]:
 def kind_of_number(written: str, before: str, after: str = "") -> str:
     """What a long number is, by how it is written and by the words around it; empty where nothing says that it is private."""
     digits = DIGITS.sub("", written)
+    if written.startswith("+999"):
+        return ""
     if 12 <= len(digits) <= 19 and is_card(digits) and not written.startswith(("+", "(")) and not before.endswith("+"):
         return "card"
     if identity_of_number(written, digits, before):

@@ -34,8 +34,17 @@ class DataSettings:
     """Keep training rows that also stand in the validation or test file; the score then flatters."""
     min_learned_share: float = 0.01
     """Refuse to train when less than this share of the tokens would be learned."""
+    replay: str | float = 0.0
+    """Share of the training rows that are general rows, against forgetting (10%): they stand between the task's own rows."""
+    replay_from: str | None = None
+    """Where general rows come from: a file or hub data set of the task's kind of record, or of plain text; none: thirty passages that ship."""
+    canaries: int = 0
+    """Secrets planted in the training rows (1, 4 or 32 times each), to measure afterwards whether the model gives them away."""
 
     def __post_init__(self):
+        share(self.replay, "replay")
+        if not 0 <= self.canaries <= 100:
+            raise ValueError(f"`canaries` must lie between 0 and 100, got {self.canaries}")
         shares = [share(self.validation, "validation") or 0.0, share(self.test, "test") or 0.0]
         if sum(shares) >= 1:
             raise ValueError(f"`validation` and `test` take {sum(shares):.0%} of the rows, which leaves none to train on")

@@ -1,8 +1,10 @@
 """What a recipe says under `evaluation:`: who answers the test rows, on how many, and how sure the figures are to be."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+
+from luthier.evaluation.probes.settings import ProbeSettings
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,4 @@ class EvaluationSettings:
     """A price table of your own; none: the shipped one, `luthier/evaluation/prices.yaml`."""
     seeds: Annotated[int, Ge(1), Le(20)] = 1
     """Trainings with different seeds whose spread goes into the interval; the first one is kept."""
+    probes: ProbeSettings = field(default_factory=ProbeSettings)

@@ -37,6 +37,10 @@ class TrainingSettings:
     """AdamW's guard against division by zero."""
     clip: float = 1.0
     """Largest gradient norm; 0 leaves gradients as they are."""
+    l2_to_start: float = 0.0
+    """Strength of the pull of learned weights back to where they started, against forgetting; 0 leaves it out."""
+    kl_to_base: float = 0.0
+    """Strength of the pull of predictions back to the base's, at the learned tokens, against forgetting; costs another forward pass; 0 leaves it out."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     evaluate_every: int | Auto = "auto"

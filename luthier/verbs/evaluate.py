@@ -2,28 +2,39 @@
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError
 from luthier.evaluation import gates as gating
 from luthier.evaluation.contestants import after_training
+from luthier.evaluation.probes.general import texts
+from luthier.evaluation.probes.registry import chosen
 from luthier.evaluation.report import write_report
-from luthier.files import digest, read_json
+from luthier.files import digest, read_json, write_json
 from luthier.runs.events import Say, silent
 from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.materials import gather
-from luthier.verbs.opening import open_run
+from luthier.verbs.opening import Opened, open_run
+from luthier.verbs.probing import examine, model_of
+from luthier.verbs.probing import sweep as swept
 from luthier.verbs.results import RunResult
 from luthier.verbs.stages import DEMONSTRATION, respond_with
 from luthier.verbs.train import embedder
 
+SWEPT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Shares of the way from base to tuned that a sweep looks at."""
 
-def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = (), say: Say = silent) -> RunResult:
+
+def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = (), probes: Sequence[str] = (), sweep: bool = False, say: Say = silent) -> RunResult:
     """Measure a run again on its own test rows, nothing cached; gates are written `metric=value`.
 
-    Returns the verdict, with `gates: [{metric, value, bound, at_most, passed}]`.
+    `probes` names what else is examined (`all` for everything); a gate on a probe's figure runs its probe. `sweep` mixes the weights of base and
+    tuned model in several shares. Returns the verdict, with `gates: [{metric, value, bound, at_most, passed}]`, `probes` and `sweep`.
     """
     began = time.perf_counter()
     limits = [gating.parse(text) for text in gates] + [gating.parse(text, at_most=True) for text in gates_max]
+    examined = chosen(probes, [gate.metric for gate in limits])
     base = open_run(run, say, tuned=False)
     data, task, recipe = DataSet(base.run.data_folder), base.task, base.recipe
     records = chosen_rows(data.records("test"), recipe.evaluation.max_rows)
@@ -33,9 +44,9 @@ def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = 
     shared = {"train": train, "seed": recipe.seed, "fingerprint": digest("again", str(time.time_ns())), "say": say}
     names = [name for name in recipe.evaluation.contestants if name not in ("tuned", "scratch")]
 
-    def others(opened, chosen: Sequence[str]) -> dict:
+    def others(opened, given: Sequence[str]) -> dict:
         embed = embedder(opened.language_model, opened.renderer)
-        return gather(chosen, recipe, opened.task, opened.language_model, opened.renderer, train=train, validation=validation, embed=embed, folder=base.run.path / "retrieval", say=say).values
+        return gather(given, recipe, opened.task, opened.language_model, opened.renderer, train=train, validation=validation, embed=embed, folder=base.run.path / "retrieval", say=say).values
 
     with base.run.lock():
         first = [name for name in names if not after_training(name)]
@@ -50,9 +61,29 @@ def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = 
             base.run, task, recipe.evaluation, list(results.values()), records, test_split=digest(*(task.identity(record) for record in records)),
             notice=DEMONSTRATION if recipe.model == "spruce" else "", seed=recipe.seed,
         )
+        more = lost(base, tuned, results, train, records, validation, examined, sweep, say)
         write_report(base.run.path)
     figures = read_json(base.run.evaluation_folder / "results.json")["contestants"]["tuned"]
     values = {name: found["value"] for name, found in figures["metrics"].items()} | {"seconds_per_answer": figures["seconds_per_answer"]}
+    values |= {one["name"]: one["value"] for one in more.get("probes", [])}
     checked = gating.check(limits, values)
-    more = {"gates": checked} if checked else {}
+    more |= {"gates": checked} if checked else {}
     return RunResult(base.run.name, str(base.run.path), base.run.status(), time.perf_counter() - began, verdict, more)
+
+
+def lost(base: Opened, tuned: Opened, results: dict, train: Sequence, test: Sequence, validation: Sequence, names: Sequence[str], sweep: bool, say: Say) -> dict:
+    """What probes found and what a sweep of weights gives, where they were asked for."""
+    more: dict = {}
+    if names:
+        own = results["base"].answers if "base" in results else respond_with(base.task, base.language_model, base.renderer, say)(test)
+        found = examine(base, tuned, names, train=train, held_out=test, answers=(own, results["tuned"].answers), say=say)
+        more["probes"] = [one.to_dict() for one in found]
+    if sweep:
+        passages = texts(base.recipe.evaluation.probes.general)
+        before = np.array(model_of(base, say).nats(passages))
+        more["sweep"] = swept(
+            base, tuned, validation=chosen_rows(validation, base.recipe.training.validation_rows), weights=SWEPT, say=say,
+            forgetting=lambda model: float(np.sum(model.nats(passages)) / before.sum() - 1),
+        )
+        write_json(base.run.evaluation_folder / "sweep.json", more["sweep"])
+    return more

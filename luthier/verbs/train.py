@@ -26,6 +26,8 @@ from luthier.models.energy import joules, used
 from luthier.models.freshcheck import fresh_check
 from luthier.models.load import facts
 from luthier.models.machine import machine
+from luthier.objectives.anchors import anchored, switched_off
+from luthier.preparation.order import Order
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
@@ -33,6 +35,7 @@ from luthier.tasks.task import Noising
 from luthier.training import checkpoint
 from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.materials import gather
+from luthier.verbs.mixing import mixed
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import RunResult
@@ -158,6 +161,8 @@ class Work:
         self.renderer = renderer_of(self.language_model, recipe.task.head(base.kind), self.say)
         task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=0)
         self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say)
+        self.mixed = mixed(recipe.data, self.tokens, task, self.renderer, objective=recipe.objective.name, folder=run.path / "mixed", seed=recipe.seed, say=self.say)
+        self.tokens = self.mixed.tokens
         write_json(run.data_folder.parent / "ledger.json", self.tokens.ledger)
         refuse_unlearnable(self.tokens, recipe.data.min_learned_share)
         self.recipe, reasons = settle(recipe, base, self.tokens, here)
@@ -222,6 +227,21 @@ class Work:
     # ---- the stretch --------------------------------------------------------------------------
     def tune(self, resuming: bool) -> None:
         """Apply the method and make the steps."""
+        order, training, model = self.apply(), self.recipe.training, self.language_model
+        trainer = Trainer(
+            self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, order.steps_per_epoch),
+            steps_per_epoch=order.steps_per_epoch, seed=self.recipe.seed, identity=self.identity(), look=Look(self.validation_losses, self.validation_scores), headline=self.task.headline, say=self.say,
+        )
+        self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
+        if resuming and checkpoint.all_checkpoints(self.run.path):
+            trainer.resume()
+        elif resuming:
+            self.run.keep_rows("metrics.jsonl", lambda row: False)
+        trainer.go(self.stopping)
+        self.run.update(steps=trainer.state.step, updates=trainer.state.updates, nonfinite_steps=trainer.state.nonfinite_steps, best_step=trainer.state.best_step)
+
+    def apply(self) -> Order:
+        """Inject what is learned, and prepare what is minimised; returns the order of the examples."""
         recipe, model = self.recipe, self.language_model
         torch.manual_seed(recipe.seed)
         self.network = model.network = recipe.method.apply(model)
@@ -232,24 +252,18 @@ class Work:
         store, training = self.tokens.stores["train"], recipe.training
         order = order_of(store, training, recipe.seed, model.context)
         self.noise = self.task.noise(self.renderer, recipe.seed) if isinstance(self.task, Noising) else None
-        self.objective = recipe.objective.prepared(head=model.head, steps=lambda start: micro_batches(store, order, model.pad_token, model.device, start, self.noise))
-        trainer = Trainer(
-            self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, order.steps_per_epoch),
-            steps_per_epoch=order.steps_per_epoch, seed=recipe.seed, identity=self.identity(), look=Look(self.validation_losses, self.validation_scores), headline=self.task.headline, say=self.say,
+        objective = recipe.objective.prepared(head=model.head, steps=lambda start: micro_batches(store, order, model.pad_token, model.device, start, self.noise))
+        self.objective = anchored(
+            objective, head=model.head, network=self.network, l2=training.l2_to_start, kl=training.kl_to_base,
+            reference=switched_off(recipe.method, self.network) if recipe.method.base_is_frozen else None,
         )
-        self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
-        if resuming and checkpoint.all_checkpoints(self.run.path):
-            trainer.resume()
-        elif resuming:
-            self.run.keep_rows("metrics.jsonl", lambda row: False)
-        trainer.go(self.stopping)
-        self.run.update(steps=trainer.state.step, updates=trainer.state.updates, nonfinite_steps=trainer.state.nonfinite_steps, best_step=trainer.state.best_step)
+        return order
 
     def identity(self) -> dict:
         """What must be the same for a checkpoint to be continued."""
         flat = settings.flatten(settings.to_mapping(self.recipe))
         fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY)}
-        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "torch": torch.__version__}
+        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, "torch": torch.__version__}
 
     def validation_losses(self) -> tuple[float, float]:
         store = self.tokens.stores.get("validation")

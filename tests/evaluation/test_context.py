@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from luthier.data.records import Conversation, Labelled, Message, Text
+from luthier.data.records import Conversation, Labelled, Message, Pair, Text
 from luthier.errors import RecipeError
 from luthier.evaluation import contestants
 from luthier.evaluation.contestants.context import before, laid, with_passages
@@ -37,6 +37,7 @@ def test_a_text_stands_before_the_last_question_and_nothing_else_changes():
     made = before(ROWS[1], "Be brief.")
     assert [message.content for message in made.messages] == ["hello", "hi", "Be brief.\n\nwho teaches the harp", "Lane"]
     assert before(Labelled("late parcel", "delivery"), "Which?") == Labelled("Which?\n\nlate parcel", "delivery")
+    assert before(Pair("a text", "its summary"), "Shorten.") == Pair("Shorten.\n\na text", "its summary")
     with pytest.raises(RecipeError, match="asks nothing"):
         before(Text("a book"), "x")
     with pytest.raises(RecipeError, match="no question"):

@@ -69,13 +69,48 @@ def test_networks_that_nothing_explains_take_the_plain_way(tiny_llama):
 
 def test_each_prompt_runs_once_and_shared_beginnings_once(tiny_llama, monkeypatch):
     language_model = load(str(tiny_llama))
-    seen = []
-    real = scoring.tree_inputs
-    monkeypatch.setattr(scoring, "tree_inputs", lambda *inputs: seen.append(real(*inputs)) or seen[-1])
+    run = []
+    real = scoring.body_of
+    monkeypatch.setattr(scoring, "supports_trees", lambda *inputs: True)
+    monkeypatch.setattr(scoring, "body_of", lambda network: lambda **inputs: run.append(tuple(inputs["input_ids"].shape)) or real(network)(**inputs))
     prompts = [prompt for prompt in prompts_of(9) if len(prompt) > 3]
     score_labels(language_model, prompts, LABELS)
     inner = {tuple(label[:end]) for label in LABELS for end in range(1, len(label))}
-    assert len(seen) == 1 and seen[0][0].shape == (len(prompts), max(map(len, prompts)) + len(inner))
+    assert run == [(len(prompts), max(map(len, prompts))), (len(prompts), len(inner))]
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 5])
+def test_parts_of_a_large_trie_change_nothing(nodes, tiny_llama, monkeypatch):
+    language_model = load(str(tiny_llama))
+    prompts = prompts_of(5)
+    whole = score_labels(language_model, prompts, LABELS)
+    monkeypatch.setattr(scoring, "PART_NODES", nodes)
+    assert len(scoring.parts_of(LABELS, nodes)) > 1
+    assert np.abs(score_labels(language_model, prompts, LABELS) - whole).max() < 1e-4
+
+
+def test_parts_hold_every_label_once_and_few_nodes():
+    parts = scoring.parts_of(LABELS, 3)
+    assert sorted(number for part in parts for number in part) == list(range(len(LABELS)))
+    assert all(len(part) == 1 or len(build_trie([LABELS[number] for number in part]).tokens) <= 3 for part in parts)
+
+
+@pytest.mark.parametrize("broken", ["positions", "mask"])
+def test_a_network_that_places_nodes_otherwise_takes_the_plain_way(broken, tiny_llama, monkeypatch):
+    """A family that counts positions by itself or reads the mask otherwise must not be scored by tree: the trial before scoring sees it."""
+    language_model = load(str(tiny_llama))
+    prompts = prompts_of(4)
+    right = plain(language_model, prompts, LABELS)
+    real = scoring.node_inputs
+
+    def wrong(*inputs):
+        tokens, positions, attend = real(*inputs)
+        return (tokens, positions + 3, attend) if broken == "positions" else (tokens, positions, torch.ones_like(attend))
+
+    monkeypatch.setattr(scoring, "node_inputs", wrong)
+    assert np.abs(score_labels(language_model, prompts, LABELS) - right).max() < 1e-4
+    monkeypatch.setattr(scoring, "supports_trees", lambda *inputs: True)
+    assert np.abs(score_labels(language_model, prompts, LABELS) - right).max() > 1e-2
 
 
 def test_the_trie_holds_every_label():

@@ -12,11 +12,13 @@ from luthier.data.sample import Sample
 from luthier.data.seen import Found, Seen, plural
 
 FEWEST_ROWS = 200
-FEWEST, SHARE, ENOUGH = 5, 0.002, 50
-"""Rows that a phrase must stand in: 5, or 0.2 % of all, but never need more than 50."""
+FEWEST, SHARE, ENOUGH = 5, 0.005, 50
+"""Rows that a phrase must stand in: 5, or 0.5 % of all, but never need more than 50."""
 MOST_SHARE = 0.1
 PURE = 0.9
 UNEXPLAINED = 0.6
+AGAINST, AGAINST_PER_WORD = -2.0, -0.25
+"""The rest of the rows must speak against the label, on the whole and by word (mean log odds)."""
 BITS = 18
 COHESION = 0.4
 MOST_PHRASES = 4000
@@ -118,7 +120,8 @@ class Words:
         outside = np.maximum(self.total - self.counts(target), 0)
         odds = np.log((inside[columns] + 0.5) / (inside.sum() + 1)) - np.log((outside[columns] + 0.5) / (outside.sum() + 1))
         score = np.bincount(owner, weights=odds, minlength=len(rows))
-        return bool((score < 0).mean() >= UNEXPLAINED)
+        by_word = score / np.maximum(np.bincount(owner, minlength=len(rows)), 1)
+        return bool((score < 0).mean() >= UNEXPLAINED and score.mean() <= AGAINST and by_word.mean() <= AGAINST_PER_WORD)
 
     def scattered(self, columns: np.ndarray, owner: np.ndarray, count: int) -> bool:
         """Whether rows resemble each other no more than chance rows of the data do."""

@@ -2,7 +2,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from luthier.data.records import Conversation, Labelled, Record
+from luthier.data.records import Conversation, Labelled, Pair, Record
 from luthier.errors import RecipeError
 
 LEAD = "Use what these passages say where it helps."
@@ -12,6 +12,8 @@ def before(record: Record, text: str) -> Record:
     """The same record whose question is led by a text. In a conversation that is the user's turn before the answer asked for: every chat template takes it."""
     if isinstance(record, Labelled):
         return dataclasses.replace(record, text=f"{text}\n\n{record.text}")
+    if isinstance(record, Pair):
+        return dataclasses.replace(record, source=f"{text}\n\n{record.source}")
     if not isinstance(record, Conversation):
         raise RecipeError(f"a {record.kind} record asks nothing that a text could be laid before", code="R161", field="evaluation.contestants")
     answer = max(index for index, message in enumerate(record.messages) if message.role == "assistant" and message.weight > 0)

@@ -1,0 +1,60 @@
+"""Forgetting: what tuning took from the model outside its task (McCloskey and Cohen 1989; Luo et al. 2023, arXiv:2308.08747).
+
+forgetting = bits per character on general text after / before - 1: 0.02 means that general text costs 2 % more bits. And accuracy on
+questions outside the task, answered by the likelier ending (per character, so that long endings are not punished).
+"""
+import numpy as np
+
+from luthier.evaluation.probes.general import Choice, questions, texts
+from luthier.evaluation.probes.probe import Found, Model, Subject, worse_by
+from luthier.evaluation.statistics import interval
+from luthier.metrics.metric import Metric, from_parts, mean
+
+RED_LINE = 0.02
+RED_LINE_QUESTIONS = 0.05
+
+
+def probe(subject: Subject) -> list[Found]:
+    """`forgetting` and `forgetting_questions`; nothing for models that predict no text."""
+    if subject.before.nats is None or subject.after.nats is None:
+        return []
+    return [on_texts(subject), on_questions(subject)]
+
+
+def on_texts(subject: Subject) -> Found:
+    passages = texts(subject.settings.general)
+    before, after = (np.array(model.nats(passages)) for model in (subject.before, subject.after))
+    found, bits = relative_rise(before, after), 1 / np.log(2) / sum(len(text) for text in passages)
+    ends = interval(found, seed=subject.seed)
+    sentence = (
+        f"general text costs {before.sum() * bits:.3f} bits per character before and {after.sum() * bits:.3f} after: {100 * found.value:+.1f} % "
+        f"(95 % interval {100 * ends.low:+.1f} to {100 * ends.high:+.1f} %, {len(passages)} passages)"
+    )
+    return Found("forgetting", float(before.sum() * bits), float(after.sum() * bits), found.value, ends.low, ends.high, len(passages), RED_LINE, sentence)
+
+
+def relative_rise(before_N: np.ndarray, after_N: np.ndarray) -> Metric:
+    """after / before - 1 of summed nats, as a figure that can be drawn again."""
+
+    def finish(sums_RS: np.ndarray) -> np.ndarray:
+        return sums_RS[:, 1] / sums_RS[:, 0] - 1
+
+    return from_parts("forgetting", np.stack([before_N, after_N], axis=1), finish, per_row=after_N / before_N - 1, higher_is_better=False)
+
+
+def on_questions(subject: Subject) -> Found:
+    asked = questions(subject.settings.questions)
+    before, after = (mean("accuracy", right(model, asked)) for model in (subject.before, subject.after))
+    return worse_by("forgetting_questions", before, after, "questions outside the task answered right", red_line=RED_LINE_QUESTIONS, seed=subject.seed)
+
+
+def right(model: Model, asked: list[Choice]) -> list[float]:
+    """1 where the right ending is the likeliest per character."""
+    whole = [f"{one.question} {choice}" for one in asked for choice in one.choices]
+    alone = dict(zip([one.question for one in asked], model.nats([one.question for one in asked])))
+    nats, at, found = model.nats(whole), 0, []
+    for one in asked:
+        costs = [(nats[at + number] - alone[one.question]) / max(1, len(choice)) for number, choice in enumerate(one.choices)]
+        found.append(float(int(np.argmin(costs)) == one.answer))
+        at += len(one.choices)
+    return found

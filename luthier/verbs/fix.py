@@ -1,0 +1,141 @@
+"""`check --fix`, `--review`, `--apply`: repair into a new file, ask a person, take the answers back."""
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from luthier.data import doctor, mending, review, sources
+from luthier.data.columns import scatter
+from luthier.data.fixes import balance, private
+from luthier.data.mending import Options
+from luthier.data.split import SPLITS
+from luthier.errors import RecipeError
+from luthier.runs.events import Say, silent
+from luthier.verbs.results import Answered
+from luthier.verbs.stages import open_recipe, read_data
+
+
+def split_fixes(words: Iterable[str]) -> tuple[str, list[str]]:
+    """The word that names fixes (no file, no setting, the last one), and the other words."""
+    words = list(words)
+    named = [word for word in words if "=" not in word and not Path(word).exists() and not Path(word).suffix and "/" not in word and word != "-"]
+    if not named:
+        return "", words
+    mending.chosen(named[-1])
+    at = len(words) - 1 - words[::-1].index(named[-1])
+    return named[-1], words[:at] + words[at + 1 :]
+
+
+def fix(
+    target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, fixes: str = "plain", pii: str = "mask", key: str | None = None, balance_by: str = "resample",
+    against: str | None = None, output: str | None = None, say: Say = silent,
+) -> Answered:
+    """Repair the training data of a recipe (or a data file) into a new file; the source is never written.
+
+    `fixes` are names with commas between them, `plain` or `all`; `pii` is mask or pseudonym, whose key lies in `key`. Returns `{file, patch, rows_in, rows_out, done, rounds,
+    source_sha256, [key, gap]}`; `file` is None where nothing was to be done.
+    """
+    for name, given, allowed in (("pii", pii, ("mask", "pseudonym")), ("balance", balance_by, ("resample", "counterfactual"))):
+        if given not in allowed:
+            raise RecipeError(f"`--{name} {given}` is not known", code="R145", hint=f"one of: {', '.join(allowed)}")
+    chosen = mending.chosen(fixes)
+    recipe, _ = open_recipe(target, overrides, say)
+    source = sources.locate(recipe.data.train)["train"]
+    options = Options(pii=pii, balance=balance_by, against=against)
+    key_file = Path(key) if key else mending.names_of(source)[0].with_name(f"{Path(source.name).name.split('.')[0] or 'data'}.key.json")
+    if pii == "pseudonym" and "pii" in chosen:
+        options.pseudonyms = private.Pseudonyms(key_file)
+    gap: dict = {}
+    extra = (lambda plan, data, examined: balanced(plan, data, examined, balance_by, gap)) if "balance" in chosen else None
+    made = mending.mend(recipe.data, chosen, task=recipe.task.name, record=recipe.task.record, options=options, output=Path(output) if output else None, extra=extra, identity=recipe.task.identity, say=say)
+    if options.pseudonyms is not None and made.file:
+        options.pseudonyms.save()
+        made.more["key"] = str(key_file)
+    if gap:
+        made.more["gap"] = gap
+    return Answered(made.to_dict())
+
+
+def balanced(plan, data, examined, how: str, gap: dict) -> None:
+    """Plan the balance, and say the slice gap before and after."""
+    seen = examined.seen
+    label_N = seen.label_N
+    if not seen.label_names:
+        raise RecipeError("`--fix balance` needs labels, and these rows have none", code="R145", hint="leave balance out")
+    slices = {name: np.array([at for at in rows], dtype=np.int64) for name, rows in places(examined).items()}
+    gap |= dict(zip(("before", "group"), balance.gap(label_N, slices, len(seen.label_names))))
+    train = seen.split_N >= 0
+    if how == "resample":
+        gone = balance.surplus(np.where(train, label_N, -1), scatter(seen.input_N))
+        for row in gone.tolist():
+            plan.leave.setdefault(seen.number[row], ("balance", f"`{seen.label_names[label_N[row]]}` has far more rows than the other labels"))
+        kept = np.setdiff1d(np.arange(len(seen)), gone)
+        gap["after"] = balance.gap(label_N[kept], {name: np.flatnonzero(np.isin(kept, rows)) for name, rows in slices.items()}, len(seen.label_names))[0]
+        return
+    plan.swapped = balance.swapped
+    mirrored = mirror(slices)
+    touched = np.unique(np.concatenate([slices.get(name, np.zeros(0, dtype=np.int64)) for name in ("women", "men")]))
+    labels = np.concatenate([label_N, label_N[touched]])
+    both = {name: np.concatenate([rows, len(label_N) + np.flatnonzero(np.isin(touched, mirrored.get(name, rows)))]) for name, rows in slices.items()}
+    gap["after"] = balance.gap(labels, both, len(seen.label_names))[0]
+
+
+def mirror(slices: dict) -> dict:
+    """The groups as they are spoken of in swapped rows."""
+    empty = np.zeros(0, dtype=np.int64)
+    return {"women": slices.get("men", empty), "men": slices.get("women", empty)}
+
+
+def places(examined) -> dict[str, list[int]]:
+    """Group -> rows among all rows seen."""
+    seen = examined.seen
+    at = {(seen.file_names[file], number): row for row, (file, number) in enumerate(zip(seen.file, seen.number))}
+    return {name: [at[entry["file"], entry["row"]] for entry in entries] for name, entries in examined.slices.items()}
+
+
+def ask(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, output: str | None = None, say: Say = silent) -> Answered:
+    """Write the doubtful rows to a small CSV; returns `{file, rows, by_code}`."""
+    recipe, _ = open_recipe(target, overrides, say)
+    source = sources.locate(recipe.data.train)["train"]
+    path = Path(output) if output else mending.names_of(source)[0].with_name(f"{Path(source.name).name.split('.')[0] or 'data'}.review.csv")
+    with tempfile.TemporaryDirectory(prefix="luthier-review-") as folder:
+        data = read_data(recipe, Path(folder) / "data", say, strict=False)
+        examined = doctor.examine(data, say=say)
+        asked = review.doubtful(examined)
+        texts = rows_at(data, {place for place, *_ in asked})
+        count = review.write(path, examined, source, data.record, texts) if asked else 0
+    by_code: dict[str, int] = {}
+    for _, code, *_ in asked:
+        by_code[code] = by_code.get(code, 0) + 1
+    return Answered({"file": str(path) if count else None, "rows": count, "by_code": by_code})
+
+
+def rows_at(data, wanted: set[int]) -> dict[int, dict]:
+    """The canonical rows at some places among all rows seen."""
+    found, at = {}, 0
+    for split in SPLITS:
+        with open(data.folder / f"{split}.jsonl", "rb") as stream:
+            for line in stream:
+                if at in wanted:
+                    found[at] = json.loads(line)
+                at += 1
+    return found
+
+
+def apply(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, decisions: str, output: str | None = None, say: Say = silent) -> Answered:
+    """Take an edited review back: rows leave, labels are rewritten, in a new file with its patch."""
+    recipe, _ = open_recipe(target, overrides, say)
+    decided = review.read(Path(decisions))
+
+    def planned(plan, data, examined) -> None:
+        for number, (decision, label) in decided.items():
+            if decision == "leave out":
+                plan.leave[number] = ("review", "left out in the review")
+            elif decision == "label":
+                plan.labels[number] = ("review", label, "relabelled in the review")
+
+    made = mending.mend(recipe.data, [], task=recipe.task.name, record=recipe.task.record, output=Path(output) if output else None, extra=planned, identity=recipe.task.identity, rounds=1, say=say)
+    kept = sum(decision == "keep" for decision, _ in decided.values())
+    return Answered({**made.to_dict(), "decisions": len(decided), "kept": kept})
