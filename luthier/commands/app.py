@@ -22,6 +22,7 @@ from luthier.commands import (
     export,
     init,
     keys,
+    lr,
     plan,
     predict,
     push,
@@ -38,8 +39,8 @@ from luthier.errors import RecipeError
 
 FIRST = {"demo": demo, "init": init, "check": check, "plan": plan, "train": train, "predict": predict, "chat": chat, "eval": evaluate}
 MORE = {
-    "serve": serve, "export": export, "verify": verify, "push": push, "examples": examples, "compare": compare, "report": report, "doctor": doctor,
-    "explain": explain,
+    "serve": serve, "export": export, "verify": verify, "push": push, "examples": examples, "compare": compare, "advise": advise, "lr": lr, "report": report,
+    "doctor": doctor, "explain": explain,
 }
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 

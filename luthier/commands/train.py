@@ -14,7 +14,8 @@ EXAMPLES = """\
 $ luthier train
 $ luthier train training.epochs=2 method.rank=16
 $ luthier train --resume        continues the newest unfinished run
-$ luthier train --resume quiet-otter"""
+$ luthier train --resume quiet-otter
+$ luthier train --search --trials 20"""
 
 
 def run(
@@ -23,6 +24,8 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped: the one named, else the newest unfinished.")] = False,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call the run.")] = None,
     on_bad_row: ON_BAD_ROW = None,
+    search: Annotated[bool, typer.Option("--search", help="Find learning rate, rank, epochs and more on validation rows first; then train the best with several seeds.")] = False,
+    trials: Annotated[int, typer.Option(metavar="N", min=2, help="Trials of the search.")] = 16,
 ) -> int:
     """Tune, compare, and say whether it helped.
 
@@ -34,6 +37,12 @@ def run(
     named = target if resume and target and not _is_recipe(target) else None
     if not named:
         look_early(target, overrides)
+    if search:
+        from luthier.verbs.search import search as searching
+
+        result = searching(target, overrides, trials=trials, name=name or "", say=screen.say).to_dict()
+        screen.finish(result, draw)
+        return 0 if result["status"] == "done" else 1
     from luthier.verbs.train import train
 
     result = train(None if named else target, overrides, resume=(named or True) if resume else None, name=name or "", say=screen.say).to_dict()

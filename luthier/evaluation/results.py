@@ -68,6 +68,22 @@ def table(results: Sequence[Result], *, headline: str, confidence: float = 0.95,
     return {"headline": headline, "n": len(results[0].answers), "confidence": confidence, "contestants": contestants}
 
 
+def as_csv(contestants: Sequence[dict]) -> str:
+    """The verdict's table of contestants as CSV; one that a spreadsheet would run as a formula cannot stand in it: names are the program's own."""
+    columns = ("name", "value", "low", "high", "seconds_per_answer", "cost_per_thousand")
+    head = [*columns, "tokens_in", "tokens_out"]
+    rows = [[str(line[name]) for name in columns] + [str(line["tokens"][side]) for side in ("input", "output")] for line in contestants]
+    return "".join(",".join(row) + "\n" for row in [head, *rows])
+
+
+def as_latex(contestants: Sequence[dict], metric: str) -> str:
+    """The same as a LaTeX table, figures with their intervals."""
+    rows = [f"{line['name'].replace('_', chr(92) + '_')} & {line['value']:.3f} & [{line['low']:.3f}, {line['high']:.3f}] & {1000 * line['seconds_per_answer']:.3g} & {line['cost_per_thousand']:.2f} " for line in contestants]
+    head = f"contestant & {metric.replace('_', ' ')} & 95\\,\\% interval & ms per answer & cost of 1,000 "
+    body = " \\\\\n".join([head, *rows])
+    return "\\begin{tabular}{lrrrr}\n" + body + " \\\\\n\\end{tabular}\n"
+
+
 def lines(
     result: Result, *, headline: str, questions: Sequence[str], targets: Sequence[str], origins: Sequence[object | None] = (), details: Sequence[dict] = ()
 ) -> list[dict]:

@@ -28,6 +28,19 @@ class Schedule:
         return self.peak * (left if self.shape == "linear" else 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
+@dataclass(frozen=True)
+class Exponential:
+    """From `low` to `high`, each update the same factor further: for a range test."""
+
+    low: float
+    high: float
+    steps: int
+
+    def rate(self, updates: int) -> float:
+        """The rate of the update that follows `updates` earlier ones."""
+        return self.low * (self.high / self.low) ** (updates / max(1, self.steps - 1))
+
+
 def warmup_steps(warmup: float, steps: int) -> int:
     """A warm-up given as a share of the run (below 1) or as steps."""
     return round(warmup * steps) if warmup < 1 else int(warmup)

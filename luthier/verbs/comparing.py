@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from luthier.evaluation.contestants import CONTESTANTS, make
 from luthier.evaluation.prices import read as read_prices
-from luthier.evaluation.results import Result, lines, table
+from luthier.evaluation.results import Result, as_csv, as_latex, lines, table
 from luthier.evaluation.settings import EvaluationSettings
 from luthier.evaluation.verdict import Rule
 from luthier.evaluation.verdict import verdict as judge
@@ -74,4 +74,6 @@ def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Res
     rule = Rule(settings.margin, settings.volume, read_prices(settings.prices))
     found = judge(results, metric=task.headline, times_evaluated=times, notice=notice, groups=groups if any(groups) else (), rule=rule, **options)
     write_json(run.path / "verdict.json", found)
+    write_file(run.evaluation_folder / "contestants.csv", as_csv(found["contestants"]))
+    write_file(run.evaluation_folder / "contestants.tex", as_latex(found["contestants"], found["metric"]))
     return found

@@ -28,11 +28,13 @@ from luthier.models.load import facts
 from luthier.models.machine import machine
 from luthier.objectives.anchors import anchored, switched_off
 from luthier.preparation.order import Order
+from luthier.preparation.part import part_of
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
 from luthier.tasks.task import Noising
 from luthier.training import checkpoint
+from luthier.verbs import forecasts
 from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.materials import gather
 from luthier.verbs.mixing import mixed
@@ -127,8 +129,8 @@ def versions() -> dict:
 class Work:
     """One run being worked on, stage by stage."""
 
-    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping, *, scratch_seed: int | None = None):
-        self.run, self.recipe, self.say, self.stopping, self.scratch_seed = run, recipe, say, stopping, scratch_seed
+    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping, *, scratch_seed: int | None = None, share: float = 1.0):
+        self.run, self.recipe, self.say, self.stopping, self.scratch_seed, self.share = run, recipe, say, stopping, scratch_seed, share
 
     def go(self, *, resuming: bool) -> dict:
         began, energy = time.perf_counter(), joules()
@@ -163,6 +165,8 @@ class Work:
         self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say)
         self.mixed = mixed(recipe.data, self.tokens, task, self.renderer, objective=recipe.objective.name, folder=run.path / "mixed", seed=recipe.seed, say=self.say)
         self.tokens = self.mixed.tokens
+        if self.share < 1:
+            self.tokens.stores["train"] = part_of(self.tokens.stores["train"], self.share, recipe.seed)
         write_json(run.data_folder.parent / "ledger.json", self.tokens.ledger)
         refuse_unlearnable(self.tokens, recipe.data.min_learned_share)
         self.recipe, reasons = settle(recipe, base, self.tokens, here)
@@ -263,7 +267,7 @@ class Work:
         """What must be the same for a checkpoint to be continued."""
         flat = settings.flatten(settings.to_mapping(self.recipe))
         fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY)}
-        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, "torch": torch.__version__}
+        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, "share": self.share, "torch": torch.__version__}
 
     def validation_losses(self) -> tuple[float, float]:
         store = self.tokens.stores.get("validation")
@@ -291,11 +295,20 @@ class Work:
         tuned = self.compare(["tuned", *names], tuned=respond_with(self.task, self.language_model, self.renderer, self.say), scratch=self.scratch)
         tuned = {name: dataclasses.replace(one, setup_seconds=one.setup_seconds + self.seconds_trained()) if name != "scratch" else one for name, one in tuned.items()}
         tuned["tuned"] = self.over_seeds(tuned["tuned"])
+        self.compare_with_forecasts(tuned["tuned"].metrics[self.task.headline].value)
         notice = DEMONSTRATION if self.recipe.model == "spruce" else ""
         return conclude(
             self.run, self.task, self.recipe.evaluation, [*before.values(), *tuned.values()], self.test,
             test_split=digest(*(self.task.identity(record) for record in self.test)), notice=notice, seed=self.recipe.seed,
         )
+
+    def compare_with_forecasts(self, value: float) -> None:
+        """What earlier advice expected of this run, and what it became."""
+        found = forecasts.checked(value, data=self.data.fingerprint, model=self.recipe.model, method=self.recipe.method.name)
+        if found:
+            self.run.update(forecasts=found)
+        for one in found:
+            self.say(Event("note", forecasts.sentence(one), one))
 
     def seconds_trained(self) -> float:
         """Time of all steps, interruptions apart."""

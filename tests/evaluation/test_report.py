@@ -41,7 +41,7 @@ class Words(HTMLParser):
 def test_the_parts_come_in_order(label_run):
     page_text, markdown = render(label_run)
     anchors = re.findall(r'<section id="(\w+)"', page_text)
-    assert anchors == ["verdict", "examples", "learning", "task", "data", "alerts", "cost", "loading", "again", "limits"]
+    assert anchors == ["verdict", "examples", "learning", "task", "data", "alerts", "cost", "loading", "again", "limits", "practices"]
     heads = re.findall(r"^## (.*)$", markdown, re.M)
     assert heads == re.findall(r'<section id="\w+"><h2>(.*?)</h2>', page_text)
 
@@ -220,3 +220,31 @@ def test_ticks_are_round_and_inside():
     assert ticks(0.03, 0.97, 4) == [0.25, 0.5, 0.75]
     assert ticks(0, 702, 6) == [0, 200, 400, 600] and ticks(3, 3) == [3]
     assert tick_words([0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"] and tick_words([0, 0.0002]) == ["0", "2e−4"]
+
+
+def test_the_decision_and_what_was_lost_have_their_panels(label_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(label_run, folder)
+    found = {"name": "forgetting", "before": 2.0, "after": 2.3, "value": 0.15, "low": 0.12, "high": 0.18, "n": 30, "red_line": 0.02, "crossed": True, "sentence": "general text costs +15.0 % more"}
+    write_json(folder / "evaluation" / "probes.json", {"forgetting": found, "swaps": {**found, "name": "swaps", "value": 0.0, "low": -0.01, "high": 0.01, "crossed": False}})
+    points = [{"share": share, "score": 0.5 + 0.4 * share, "forgetting": 0.15 * share**2} for share in (0.0, 0.5, 1.0)]
+    write_json(folder / "evaluation" / "sweep.json", {"points": points, "best": 0.5})
+    facts = json.loads((folder / "run.json").read_text())
+    write_json(folder / "run.json", {**facts, "forecasts": [{"run": "advice", "expected": 0.9, "low": 0.88, "high": 0.93, "happened": 0.925, "inside": True}]})
+    page_text, markdown = render(folder)
+    assert 'section id="lost"' in page_text and "general text costs +15.0 % more" in Words(page_text).text
+    for expected in ("Cost and quality", "Rows won, tied and lost by tuned", "Forecasts made before", "How much worse it got", "Between base and tuned", "At 50 % of the way", "Seven good habits"):
+        assert expected in page_text and expected in markdown, expected
+    assert "of 7 are met" in markdown and "✗ not passed" in markdown
+    write_json(folder / "evaluation" / "probes.json", {"forgetting": {**found, "crossed": False}})
+    assert "No figure lies surely above its red line" in render(folder)[1]
+
+
+def test_tables_for_spreadsheets_and_papers(label_run):
+    from luthier.evaluation.results import as_csv, as_latex
+
+    contestants = json.loads((label_run / "verdict.json").read_text())["contestants"]
+    lines = as_csv(contestants).splitlines()
+    assert lines[0].startswith("name,value,low,high") and len(lines) == 7 and lines[1].split(",")[0] == contestants[0]["name"]
+    latex = as_latex(contestants, "macro_f1")
+    assert latex.startswith("\\begin{tabular}{lrrrr}\n") and latex.count(" \\\\\n") == 7 and "few\\_shot" in latex and "95\\,\\%" in latex

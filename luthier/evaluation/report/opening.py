@@ -1,6 +1,7 @@
 """The first parts of a report: what became of the run, the verdict, and answers before and after beside the target."""
 from collections.abc import Sequence
 
+from luthier.evaluation.report import choice
 from luthier.evaluation.report.document import Block, Code, Example, Examples, Notice, Prose, Section, Table, Tiles
 from luthier.evaluation.report.escape import short
 from luthier.evaluation.report.folder import RunFiles, inner, items, number, step_of, word
@@ -61,6 +62,7 @@ def verdict(run: RunFiles) -> Section | None:
     others = inner(values, "paired_test", "others")
     if bars := [bar for name, other in others.items() if (bar := bar_of(name, inner(other, "difference")))]:
         blocks.append(differences(bars, metric))
+    blocks += choice.blocks(run)
     if lines:
         blocks.append(price(run, lines, metric))
     return Section("verdict", "Verdict", blocks)

@@ -276,7 +276,7 @@ def cloud(title: str, sentence: str, points: Sequence[tuple[float, float, str]],
 
 
 # ---- shares -------------------------------------------------------------------------------------
-def shares(title: str, sentence: str, rows: Sequence[tuple[str, Sequence[tuple[str, float, str]]]]) -> Picture:
+def shares(title: str, sentence: str, rows: Sequence[tuple[str, Sequence[tuple[str, float, str]]]], *, unit: str = "tokens") -> Picture:
     """One bar per line, cut into named parts (name, amount, CSS class); parts differ in pattern of edge as well as in shade."""
     head = ["split", *(name for name, _, _ in rows[0][1])]
     lines = [[name, *(f"{amount:.0f}" for _, amount, _ in parts)] for name, parts in rows]
@@ -298,7 +298,7 @@ def shares(title: str, sentence: str, rows: Sequence[tuple[str, Sequence[tuple[s
             at = float(left)
             for part, amount, kind in parts:
                 length = (width - left - 8) * amount / total
-                canvas.box(at, over, max(0.0, length - 1), 20, kind, hover=f"{name}: {amount:,.0f} tokens {part} ({100 * amount / total:.1f} %)")
+                canvas.box(at, over, max(0.0, length - 1), 20, kind, hover=f"{name}: {amount:,.0f} {unit} {part} ({100 * amount / total:.1f} %)")
                 at += length
         return canvas
 

@@ -1,0 +1,22 @@
+"""Whether the forecasts that earlier advice made came true: the error is written down and shown, whichever way it went."""
+from luthier.files import read_json
+from luthier.runs import folder as runs
+
+
+def checked(value: float, *, data: str, model: str, method: str) -> list[dict]:
+    """Forecasts made for this data, base and method beside what happened: [{run, expected, low, high, happened, inside}]."""
+    found = []
+    for run in runs.everything():
+        path = run.path / "advice.json"
+        known = read_json(path) if path.exists() else {}
+        if (known.get("data"), known.get("model"), known.get("method")) != (data, model, method) or not known.get("forecast"):
+            continue
+        expected = known["forecast"]
+        found.append({"run": run.name, "expected": expected["value"], "low": expected["low"], "high": expected["high"], "happened": value, "inside": expected["low"] <= value <= expected["high"]})
+    return found
+
+
+def sentence(one: dict) -> str:
+    """One forecast and what came of it."""
+    held = "inside" if one["inside"] else "outside"
+    return f"{one['run']} expected {one['expected']:.3f} (80 % band {one['low']:.3f} to {one['high']:.3f}); it became {one['happened']:.3f}, {held} the band"
