@@ -10,6 +10,7 @@ import typer
 
 import luthier
 from luthier.commands import (
+    advise,
     chat,
     check,
     compare,
