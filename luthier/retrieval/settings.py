@@ -21,6 +21,8 @@ class RetrievalSettings:
     """Words of the passage before that are told again; whole sentences."""
     encoder: str | None = None
     """A model that turns texts into vectors for `dense` and `hybrid`; none: the base itself."""
+    in_training: bool = False
+    """Lay passages before training rows too, and then before every question: the model learns to use them."""
 
     def __post_init__(self):
         if self.overlap >= self.words:

@@ -24,7 +24,7 @@ class Session:
     def ask(self, text: str, *, on_token: Callable[[str], None] | None = None) -> dict:
         """The answer to one more turn; the oldest turns leave where all do not fit, and `forgotten` counts them."""
         model, began = self.opened.language_model, time.perf_counter()
-        self.messages.append(Message("user", text))
+        self.messages.append(Message("user", self.opened.led([text])[0]))
         room, forgotten = model.context - self.opened.recipe.evaluation.max_new_tokens, 0
         while len(prompt := self.opened.renderer.prompt(self.messages)) > room:
             if len(self.messages) <= 2:

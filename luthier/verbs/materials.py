@@ -28,7 +28,7 @@ def index_of(settings: RetrievalSettings, train: Sequence, embed: Callable | Non
 
     def rows():
         pairs = [(pair, record) for record in train for pair in pairs_of(record) if pair[0].strip()]
-        return of_pairs([pair for pair, _ in pairs], [id(record) for _, record in pairs])
+        return of_pairs([pair for pair, _ in pairs], [record.origin for _, record in pairs])
 
     passages = passages_of(settings, rows)
     if settings.encoder and settings.by in NEEDS_VECTORS:

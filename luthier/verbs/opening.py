@@ -1,8 +1,11 @@
 """Open a finished run to ask its model: the base as the run used it, with what was learned put on it."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from luthier.data.dataset import DataSet
+from luthier.data.records import Message
 from luthier.errors import CheckpointError
 from luthier.files import read_json, verify
 from luthier.models.language_model import LanguageModel
@@ -11,6 +14,8 @@ from luthier.preparation.renderer import Renderer
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
+from luthier.verbs.leading import leading
+from luthier.verbs.materials import embedded, room_of
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.stages import load_base, open_recipe, renderer_of
 
@@ -25,6 +30,20 @@ class Opened:
     """The task with its labels and lengths."""
     language_model: LanguageModel
     renderer: Renderer
+
+    def led(self, texts: Sequence[str]) -> list[str]:
+        """New questions as this run was trained to see them: with passages, where it was trained with passages."""
+        retrieval = self.recipe.retrieval
+        if not retrieval.in_training:
+            return list(texts)
+        data, model = DataSet(self.run.data_folder), self.language_model
+        embed = None if retrieval.by == "bm25" else (lambda rows: embedded(model, self.renderer, rows))
+        before = leading(
+            retrieval, self.task, self.renderer, model.context, train=data.records("train"), embed=embed, folder=self.run.path / "retrieval" / "vectors",
+            key=model.fingerprint, say=silent,
+        )
+        room = room_of(self.task, self.renderer, model.context)
+        return before.texts(texts, lambda text: len(self.renderer.prompt([Message("user", text)])) <= room)
 
 
 def resolved(run: Run) -> Recipe:

@@ -14,7 +14,7 @@ def predict(run: str, source: str, *, say: Say = silent) -> Answered:
     """Answer one text, a file of rows, or lines on stdin (`-`). Returns `{run, answers: [{row, input, answer | label, confidence, ...}]}`."""
     inputs = inputs_of(source)
     opened = open_run(run, say)
-    found = opened.task.predict(opened.language_model, opened.renderer, inputs, say=say)
+    found = opened.task.predict(opened.language_model, opened.renderer, opened.led(inputs), say=say)
     answers = [{"row": number, "input": text, **answer} for number, (text, answer) in enumerate(zip(inputs, found, strict=True), 1)]
     return Answered({"run": opened.run.name, "task": opened.task.name, "answers": answers})
 

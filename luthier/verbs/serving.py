@@ -62,6 +62,8 @@ class Shelf:
         """The models of a run: itself, and its base where the two share one network."""
         run = runs.find(name)
         recipe = resolved(run)
+        if recipe.retrieval.in_training:
+            raise RecipeError(f"{run.name} was trained with passages in its prompts, which the server does not lay", code="R197", hint="ask it with luthier predict or luthier chat, or train with retrieval.in_training=false")
         if not run.model_folder.is_dir():
             raise CheckpointError(f"{run.name} has no model yet: its status is {run.status()}", code="C108", file=str(run.model_folder), hint=f"luthier train --resume {run.name}")
         kept = verify(run.model_folder)

@@ -1,7 +1,8 @@
 """The stages that verbs share: recipe -> data -> base -> tokens -> answers. Each takes what it needs and leaves a value."""
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,17 +105,28 @@ class Tokens:
     """By split, the whole account: rows and tokens."""
 
 
-def prepare_tokens(data: DataSet, task, renderer: Renderer, folder: Path, say: Say) -> Tokens:
-    """Render and tokenize every split into a cache; rows that do not fit leave with a reason in the ledger."""
+def prepare_tokens(data: DataSet, task, renderer: Renderer, folder: Path, say: Say, *, led: Callable[[Sequence], list] | None = None, led_key: str = "") -> Tokens:
+    """Render and tokenize every split into a cache; rows that do not fit leave with a reason in the ledger. `led` changes the records of the splits
+    that are learned from or looked at while learning; `led_key` names what it does, by hash."""
     say(Event("phase", "tokens", {"name": "tokens"}))
     stores, kept, ledger = {}, {}, {}
     for split in SPLITS:
         account = data.ledger[split]
         if data.count(split):
-            prepared = prepare(data.iterate(split), task.examples, renderer, folder / split, content=f"{data.fingerprint} {split}", task=task, say=say)
+            rows, content = data.iterate(split), f"{data.fingerprint} {split}"
+            if led is not None and split != "test":
+                rows, content = (row for part in parts_of(rows) for row in led(part)), f"{content} {led_key}"
+            prepared = prepare(rows, task.examples, renderer, folder / split, content=content, task=task, say=say)
             stores[split], kept[split], account = prepared.store, prepared.kept, prepared.account(account)
         ledger[split] = account.to_dict()
     return Tokens(stores, kept, ledger)
+
+
+def parts_of(rows: Iterable, size: int = 256) -> Iterator[list]:
+    """A stream in lists, so that what is asked for many rows at once need not wait for all of them."""
+    rows = iter(rows)
+    while part := list(itertools.islice(rows, size)):
+        yield part
 
 
 def refuse_unlearnable(tokens: Tokens, least: float) -> None:

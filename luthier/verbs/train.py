@@ -36,6 +36,7 @@ from luthier.tasks.task import Noising
 from luthier.training import checkpoint
 from luthier.verbs import forecasts
 from luthier.verbs.comparing import chosen_rows, compare, conclude
+from luthier.verbs.leading import leading
 from luthier.verbs.materials import gather
 from luthier.verbs.mixing import mixed
 from luthier.verbs.recipe import Recipe
@@ -162,7 +163,12 @@ class Work:
         self.language_model = load_base(recipe, base, self.data.labels, precision, self.say, scratch_seed=self.scratch_seed)
         self.renderer = renderer_of(self.language_model, recipe.task.head(base.kind), self.say)
         task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=0)
-        self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say)
+        self.leading = leading(
+            recipe.retrieval, task, self.renderer, self.language_model.context, train=self.data.records("train") if recipe.retrieval.in_training else [],
+            embed=embedder(self.language_model, self.renderer), folder=run.path / "retrieval" / "vectors", key=self.language_model.fingerprint, say=self.say,
+        )
+        led = {"led": self.leading.records, "led_key": self.leading.key} if self.leading else {}
+        self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say, **led)
         self.mixed = mixed(recipe.data, self.tokens, task, self.renderer, objective=recipe.objective.name, folder=run.path / "mixed", seed=recipe.seed, say=self.say)
         self.tokens = self.mixed.tokens
         if self.share < 1:
@@ -267,7 +273,7 @@ class Work:
         """What must be the same for a checkpoint to be continued."""
         flat = settings.flatten(settings.to_mapping(self.recipe))
         fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY)}
-        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, "share": self.share, "torch": torch.__version__}
+        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, "led": self.leading.key if self.leading else "", "share": self.share, "torch": torch.__version__}
 
     def validation_losses(self) -> tuple[float, float]:
         store = self.tokens.stores.get("validation")
@@ -280,7 +286,7 @@ class Work:
         rows = chosen_rows(self.records("validation"), self.recipe.training.validation_rows)
         if not rows:
             return {}
-        answers = self.task.answers(self.language_model, self.renderer, rows)
+        answers = self.task.answers(self.language_model, self.renderer, self.leading.records(rows) if self.leading else rows)
         return {name: metric.value for name, metric in self.task.score(answers, rows).items()}
 
     def tokens_read(self) -> int:

@@ -49,3 +49,27 @@ def test_several_seeds_give_one_interval(base, chats, here):
     assert len(values) == 2 and values[0] != values[1]
     assert found["metrics"]["perplexity"]["value"] == pytest.approx(sum(values) / 2)
     assert (here / "runs" / "seeds" / "seeds" / "18").is_dir() and json.loads((here / "runs" / "seeds" / "run.json").read_text())["status"] == "done"
+
+
+def test_passages_in_training_and_in_every_question(base, here):
+    """The answer stands in the papers only: with passages in its training prompts a tiny model learns to read it, and predict lays them as well."""
+    things = ["violin", "drum", "flute", "harp", "piano", "cello", "guitar", "horn"]
+    colours = {f"{thing} {number}": ["red", "blue", "green", "black"][(7 * at + number) % 4] for at, thing in enumerate(things) for number in range(18)}
+    (here / "papers.txt").write_text("\n".join(f"{name} is {colour}." for name, colour in colours.items()))
+    rows = [{"messages": [{"role": "user", "content": f"the {name}?"}, {"role": "assistant", "content": colour}]} for name, colour in colours.items()]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = {
+        "model": str(base), **QUICK, "training.learning_rate": 1e-2, "training.max_steps": 20, "evaluation.contestants": ["base", "tuned", "tuned_rag"], "evaluation.max_rows": 6,
+        "retrieval.documents": "papers.txt", "retrieval.passages": 1, "retrieval.words": 8, "retrieval.in_training": True,
+    }
+    luthier.train("rows.jsonl", recipe, name="led")
+    plain = luthier.train("rows.jsonl", {**recipe, "retrieval.in_training": False}, name="plain")
+    ledgers = [read_json(here / "runs" / name / "ledger.json")["train"] for name in ("led", "plain")]
+    assert ledgers[0]["used"] == ledgers[1]["used"] and ledgers[0]["tokens"]["in"] > ledgers[1]["tokens"]["in"] + 8 * ledgers[0]["used"], "passages stand in the training prompts"
+    assert ledgers[0]["tokens"]["learned"] == ledgers[1]["tokens"]["learned"] and plain.verdict, "and nothing of them is learned by heart"
+    from luthier.verbs.opening import open_run
+
+    led = open_run("led", lambda event: None)
+    asked = led.led(["the harp 3?"])[0]
+    assert asked.endswith("the harp 3?") and f"harp 3 is {colours['harp 3']}" in asked and open_run("plain", lambda event: None).led(["the harp 3?"]) == ["the harp 3?"]
+    assert luthier.predict("led", "the harp 3?").to_dict()["answers"][0]["input"] == "the harp 3?"
