@@ -27,6 +27,8 @@ class Run:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.name = self.path.name
+        self.lost_rows = 0
+        """Rows that a full or broken disk did not take since this value was made."""
 
     @property
     def data_folder(self) -> Path:
@@ -64,11 +66,26 @@ class Run:
         return self.facts()["status"]
 
     # ---- logs ---------------------------------------------------------------------------------
-    def append(self, file: str, row: dict) -> None:
-        """Add one JSON line to a log; a torn last line of a killed process is cut off first."""
-        line = json.dumps(row, ensure_ascii=False) + "\n"
-        with open(self.path / file, "a", encoding="utf-8") as stream:
-            stream.write(line)
+    def append(self, file: str, row: dict) -> bool:
+        """Add one JSON line to a log; a torn last line of a killed process is cut off first.
+
+        Where the disk does not take it, the log is left as it was, the row is counted as lost, and the answer is False: a log that is
+        full is no reason to lose the work that it is about.
+        """
+        line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+        try:
+            with open(self.path / file, "ab") as stream:
+                whole = cut_torn_line(stream)
+                try:
+                    stream.write(line)
+                    stream.flush()
+                except OSError:
+                    os.ftruncate(stream.fileno(), whole)
+                    raise
+        except OSError:
+            self.lost_rows += 1
+            return False
+        return True
 
     def rows(self, file: str) -> list[dict]:
         """All whole lines of a JSONL log; none where the file is not there yet."""
@@ -90,6 +107,22 @@ class Run:
 
     def lock(self) -> FolderLock:
         return FolderLock(self.path)
+
+
+def cut_torn_line(stream) -> int:
+    """Cut a log back to its last whole line; returns its length in bytes."""
+    length = stream.seek(0, os.SEEK_END)
+    if not length:
+        return 0
+    with open(stream.name, "rb") as reader:
+        reader.seek(length - 1)
+        if reader.read(1) == b"\n":
+            return length
+        reader.seek(0)
+        whole = reader.read().rfind(b"\n") + 1
+    os.ftruncate(stream.fileno(), whole)
+    stream.seek(whole)
+    return whole
 
 
 # ---- making and finding -------------------------------------------------------------------------

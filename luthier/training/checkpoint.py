@@ -91,6 +91,14 @@ def point(root: Path, name: str, folder: Path, step: int, loss: float | None) ->
     write_json(Path(root) / f"{name}.json", {"checkpoint": folder.name, "step": step, "loss": loss})
 
 
+def repoint(root: Path, folder: Path, state: State) -> None:
+    """Set both pointers as a checkpoint's state has them: a kill may have come between a folder and its pointer."""
+    point(root, "last", folder, state.step, None)
+    best = Path(root) / f"checkpoint-{state.best_step}"
+    if state.best_step and best.is_dir():
+        point(root, "best", best, state.best_step, state.best_loss)
+
+
 def pointed(root: Path, name: str) -> Path | None:
     """The folder a pointer names, if both are there."""
     path = Path(root) / f"{name}.json"

@@ -248,6 +248,8 @@ class Work:
         elif resuming:
             self.run.keep_rows("metrics.jsonl", lambda row: False)
         trainer.go(self.stopping)
+        if self.run.lost_rows:
+            self.say(Event("warning", f"{self.run.lost_rows:,} rows of the run's logs could not be written; weights and checkpoints are whole", {"code": "F106", "step": trainer.state.step}))
         self.run.update(steps=trainer.state.step, updates=trainer.state.updates, nonfinite_steps=trainer.state.nonfinite_steps, best_step=trainer.state.best_step)
 
     def apply(self) -> Order:

@@ -95,6 +95,7 @@ class Trainer:
         weights, moments = checkpoint.tensors_of(folder)
         checkpoint.load_weights(self.parameters, weights, folder)
         load_state(self.optimizer, self.parameters, moments)
+        checkpoint.repoint(self.run.path, folder, state)
         self.state, self.watch = state, dataclasses.replace(self.watch, **state.watch)
         rows = self.run.rows("metrics.jsonl")
         self.baseline = next((row["loss"] for row in rows if row["kind"] == "validation" and row["step"] == 0), None)
@@ -107,6 +108,8 @@ class Trainer:
     def go(self, stopping: Stopping) -> None:
         """From the current state to the end, an early stop, or a signal; the checkpoint is written before leaving."""
         self.pre_flight()
+        if self.has_stopped_early():
+            return  # killed after the look that ended the run
         try:
             if self.state.step == 0 and self.baseline is None:
                 self.baseline = self.looked(0, began=None)

@@ -1,5 +1,8 @@
 """Runs on disk: names, finding, logs, the count of evaluations, and files put right after a kill."""
 import json
+import multiprocessing
+import os
+import resource
 
 import pytest
 
@@ -25,6 +28,33 @@ def test_names(root):
                 folder.create(wrong)
     with pytest.raises(RecipeError, match="exists"):
         folder.create("one")
+
+
+def test_a_torn_line_is_cut_before_the_next(root):
+    """What a kill or a full disk left of a line must not spoil the one after it."""
+    run = folder.create("torn")
+    run.append("metrics.jsonl", {"step": 1})
+    with open(run.path / "metrics.jsonl", "ab") as stream:
+        stream.write(b'{"step": 2, "lo')
+    assert run.append("metrics.jsonl", {"step": 3}) and [row["step"] for row in run.rows("metrics.jsonl")] == [1, 3]
+    (run.path / "only.jsonl").write_bytes(b'{"torn')
+    assert run.append("only.jsonl", {"step": 1}) and run.rows("only.jsonl") == [{"step": 1}]
+
+
+def with_room_for(run, room: int) -> None:
+    """In a forked child: a file may not grow beyond `room` bytes, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    told = [run.append("metrics.jsonl", {"step": step, "loss": 0.123456789}) for step in range(20)]
+    os._exit(0 if told == sorted(told, reverse=True) and run.lost_rows == told.count(False) > 0 else 1)
+
+
+def test_a_full_disk_costs_rows_of_a_log_and_not_the_work(root):
+    run = folder.create("full")
+    process = multiprocessing.get_context("fork").Process(target=with_room_for, args=(run, 200))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert [row["step"] for row in run.rows("metrics.jsonl")] == list(range(200 // len('{"step": 0, "loss": 0.123456789}\n'))), "the rows that fitted stand whole, and no torn one behind them"
 
 
 def test_finding(root):
