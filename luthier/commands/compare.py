@@ -17,7 +17,7 @@ def run(
     second: Annotated[str, typer.Argument(metavar="RUN", help="The other one: is it better?")],
     contestant: Annotated[str, typer.Option(metavar="NAME", help="Whose answers are compared.")] = "tuned",
 ) -> None:
-    """Compare two runs: what differs in their recipes, and which is better.
+    """Compare two runs: what differs in their recipes, and who wins.
 
     The difference is paired over the test rows that both answered.
     """

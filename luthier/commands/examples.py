@@ -11,7 +11,7 @@ from luthier.commands.screen import Screen, in_one_line
 
 EXAMPLES = """\
 $ luthier examples last --worst 5
-$ luthier examples last --lost        rows that the base had right and the tuned model has wrong"""
+$ luthier examples last --lost        rows that only the base had right"""
 
 
 def run(

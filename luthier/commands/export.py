@@ -21,7 +21,7 @@ def run(
     precision: Annotated[str, typer.Option(metavar="WORD", help="f32, f16, bf16, q8_0 or q4_0, where the format has it.")] = "",
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where; inside the run's folder where none is named.")] = None,
 ) -> None:
-    """Write a copy in another format, and prove that it is the same model.
+    """Write a copy in another format; prove it answers alike.
 
     The copy must read the same token ids, compute the same numbers within its precision, write the same text and be as good on test rows; else
     exit code 4, and nothing is written.

@@ -13,7 +13,7 @@ $ luthier verify copies/gguf-q8_0 --json"""
 
 
 def run(screen: Screen, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A saved model, a checkpoint or an exported copy.")]) -> None:
-    """Check that a folder holds exactly what its manifest says, byte for byte.
+    """Check a folder against its manifest, byte for byte.
 
     Exit code 7 names the first file that is changed, missing or new.
     """
