@@ -2,10 +2,12 @@
 import functools
 import json
 
-from luthier.data.records import Conversation, Labelled, Message, Origin, Pair, Record, Tagged, Text
+from luthier.data.records import Conversation, Labelled, Message, Origin, Pair, Preference, Prompt, Rated, Record, Tagged, Text
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled, Tagged, Pair)}
+RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled, Tagged, Pair, Preference, Rated, Prompt)}
+ANSWERS = {Preference: ("chosen", "rejected"), Rated: ("answer", "good"), Prompt: ("reference", "item")}
+"""What these records have beside the messages that ask, in the order of their fields."""
 
 
 def message_to_dict(message: Message) -> dict:
@@ -17,7 +19,9 @@ def message_to_dict(message: Message) -> dict:
 
 
 def body_of(record: Record) -> dict:
-    """What a record says, without where it comes from: `{text}`, `{text, label}`, `{text, words, tags}`, `{source, target}` or `{messages, tools?}`."""
+    """What a record says, without where it comes from: `{text}`, `{text, label}`, `{text, words, tags}`, `{source, target}`, `{messages, tools?}`, or messages and what ANSWERS names."""
+    if type(record) in ANSWERS:
+        return {"messages": [message_to_dict(message) for message in record.messages]} | {name: getattr(record, name) for name in ANSWERS[type(record)]}
     if type(record) is Conversation:
         body: dict = {"messages": [message_to_dict(message) for message in record.messages]}
         if record.tools:
@@ -55,6 +59,8 @@ def from_dict(values: dict, kind: type) -> Record:
     given = values.get("origin")
     origin = Origin(given["file"], given["line"], given["row"]) if given else None
     group = values.get("group")
+    if kind in ANSWERS:
+        return kind(tuple(_message(turn) for turn in values["messages"]), *(values[name] for name in ANSWERS[kind]), origin, group)
     if kind is Conversation:
         messages = tuple(_message(turn) for turn in values["messages"])
         return Conversation(messages, tuple(values.get("tools", ())), origin, group)

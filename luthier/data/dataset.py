@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from luthier.data import canonical, ledger, sources, spellings, split, summary
-from luthier.data.checks import SET_CHECKS, overlap
+from luthier.data.checks import JUDGEMENT_CHECKS, SET_CHECKS, overlap
 from luthier.data.findings import Finding, ordered
 from luthier.data.intake import Intake, Rejected
 from luthier.data.ledger import Ledger
@@ -147,6 +147,8 @@ def _build(settings: DataSettings, found: dict[str, sources.Source], prints: dic
     _distribute(intake, table, stage)
     for check in SET_CHECKS.values():
         findings += check(table)
+    for check in JUDGEMENT_CHECKS.values():
+        findings += check(intake.judged)
     _settle(intake, table)
     findings = _without_echoes(findings)
     errors = intake.tally.errors() + sum(finding.level == "error" for finding in findings)

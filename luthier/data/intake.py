@@ -8,11 +8,13 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from luthier.data import feedback
 from luthier.data.canonical import body_of, encode_json, to_line
 from luthier.data.checks import ROW_CHECKS, columns, ids
 from luthier.data.findings import CODES, LONGEST_RAW, Finding, Tally
+from luthier.data.judgements import Judgements
 from luthier.data.ledger import Ledger
-from luthier.data.records import Conversation, Labelled, Pair, Record, Tagged
+from luthier.data.records import Asked, Conversation, Labelled, Pair, Record, Tagged
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
 from luthier.data.spellings import SAMPLE, Mapping, convert, guess, mapping_from
@@ -52,6 +54,7 @@ class Intake:
         self.rejected = Rejected(folder / "rejected.jsonl")
         self.rows, self.tally = Rows(), Tally()
         self.sides = array("b")
+        self.judged = Judgements()
         self.notes: list[Finding] = []
         self.ledgers = {split: Ledger() for split in SPLITS}
         self.mapping: Mapping | None = None
@@ -178,8 +181,11 @@ class Intake:
         self.ledgers[split].rows_in += 1
         self.sides.append(SPLITS.index(split))
         characters, answer = _lengths(record)
+        identity = hash_of(normalise(self.identity(record)))
+        if isinstance(record, Asked):
+            self.judged.see(record, identity)
         self.rows.add(
-            hash_of(normalise(self.identity(record))),
+            identity,
             int.from_bytes(hashlib.blake2b(body.encode(), digest_size=8).digest(), "little"),
             hash_of("group " + record.group) or 1 if record.group is not None else 0,
             _id_of(row.values), label, characters, answer, len(line), row.number, row.line or 0, self.files.setdefault(row.file, len(self.files)),
@@ -216,6 +222,8 @@ def _lengths(record: Record) -> tuple[int, int]:
         return len(record.source) + len(record.target), len(record.target)
     if type(record) is Tagged:
         return len(record.text), sum(end - start for (start, end), tag in zip(record.words, record.tags) if tag != "O")
+    if isinstance(record, Asked):
+        return feedback.lengths(record)
     if type(record) is not Conversation:
         return len(record.text), len(record.label if type(record) is Labelled else record.text)
     characters = answer = 0

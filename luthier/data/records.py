@@ -96,4 +96,42 @@ class Pair:
         return self.source
 
 
-Record = Text | Conversation | Labelled | Tagged | Pair
+@dataclass(frozen=True)
+class Preference:
+    """A conversation that waits for an answer, and two answers to it, of which people liked the first better."""
+
+    kind: ClassVar[str] = "preference"
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    origin: Origin | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A conversation that waits for an answer, one answer to it, and whether people found it good."""
+
+    kind: ClassVar[str] = "rated"
+    messages: tuple[Message, ...]
+    answer: str
+    good: bool
+    origin: Origin | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A conversation that waits for an answer; `reference` is the right one where it is known, `item` the row's other columns, for graders."""
+
+    kind: ClassVar[str] = "prompt"
+    messages: tuple[Message, ...]
+    reference: str | None = None
+    item: dict = field(default_factory=dict)
+    origin: Origin | None = None
+    group: str | None = None
+
+
+Asked = Preference | Rated | Prompt
+"""Records whose `messages` end before the answer."""
+Record = Text | Conversation | Labelled | Tagged | Pair | Preference | Rated | Prompt

@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 
-from luthier.data import chats, pairs, tagging
+from luthier.data import chats, feedback, pairs, tagging
 from luthier.data.findings import Finding
-from luthier.data.records import Conversation, Labelled, Origin, Pair, Record, Tagged, Text
+from luthier.data.records import Conversation, Labelled, Origin, Pair, Preference, Prompt, Rated, Record, Tagged, Text
 from luthier.data.sources.rows import Row
 from luthier.errors import DataError, RecipeError
 
 TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text, "token_classification": Tagged, "seq2seq": Pair}
 """The task that a record type serves when the recipe names none."""
+LEARNED_BY = {Preference: "dpo", Rated: "kto", Prompt: "grpo"}
+"""The objective that learns from a record type of people's judgements when the recipe names none; the task is then chat."""
 
 NAMES = {  # role -> column names, best first; compared in lower case
     "messages": "messages conversations conversation dialogue dialog chat".split(),
@@ -25,6 +27,10 @@ NAMES = {  # role -> column names, best first; compared in lower case
     "instruction": ["instruction"],
     "prompt": "prompt question query user user_message input instruction request human source problem context".split(),
     "completion": "completion response answer assistant assistant_message output reply bot solution target chosen_response".split(),
+    "chosen": "chosen preferred preferred_output chosen_response response_chosen winner better".split(),
+    "rejected": "rejected non_preferred_output dispreferred rejected_response response_rejected loser worse".split(),
+    "rating": "label rating good thumb thumbs feedback vote desirable kto_tag".split(),
+    "reference": "reference answer solution ground_truth expected target completion response output".split(),
     "label": "label_text label category class intent target sentiment topic queue tag emotion rating stars type department label_name labels y".split(),
     "source": "source document article dialogue src original_text original body text input content passage story report".split(),
     "target": "target summary highlights translation tgt abstract reference_summary headline simplified output".split(),
@@ -119,6 +125,12 @@ STYLES: dict[str, Style] = {
     "tokens and tags": Style(Tagged, ("tags", "tokens"), (), "words with the tags of spans", tagging.from_tags, tagging.look_like_tags),
     "tokens and classes": Style(Tagged, ("tags", "tokens"), (), "words with a class each", tagging.from_classes, tagging.look_like_classes),
     "text and spans": Style(Tagged, ("spans", "text"), (), "texts with places marked in them", tagging.from_spans, tagging.look_like_spans),
+    "transcripts": Style(Preference, ("chosen", "rejected"), (), "pairs of transcripts, the better one first", feedback.from_transcripts, feedback.look_like_transcripts),
+    "OpenAI pairs": Style(Preference, ("input", "chosen", "rejected"), (), "OpenAI's pairs of outputs", feedback.from_openai, feedback.look_like_input),
+    "Alpaca pairs": Style(Preference, ("chosen", "rejected", "instruction"), ("input", "system"), "Alpaca instructions with two answers", feedback.from_chosen, feedback.look_like_answers),
+    "pairs": Style(Preference, ("chosen", "rejected"), ("prompt", "system"), "pairs of answers, chosen and rejected", feedback.from_chosen, feedback.look_like_answers),
+    "ratings": Style(Rated, ("rating", "prompt", "completion"), ("system",), "answers with a rating", feedback.from_rated, feedback.look_like_ratings),
+    "rated messages": Style(Rated, ("rating", "messages"), (), "talks with a rating", feedback.from_rated, feedback.look_like_ratings),
     "translation": Style(Pair, ("translation",), (), "translations, from the first language of each to the second", pairs.from_translation, pairs.look_like_translations),
     "source and target": Style(Pair, ("target", "source"), (), "texts and what they should become", pairs.from_pair, chats.look_like_text, pairs.told_by_names),
     "messages": Style(Conversation, ("messages",), ("tools",), "chat messages with role and content", chats.from_messages, chats.look_like_messages),
@@ -128,6 +140,8 @@ STYLES: dict[str, Style] = {
     "prompt and completion": Style(Conversation, ("prompt", "completion"), ("system",), "prompts and completions", chats.from_pair, chats.look_like_prompts),
     "text and label": Style(Labelled, ("text", "label"), (), "texts with a label", _labelled, chats.look_like_text),
     "text": Style(Text, ("text",), (), "plain texts", _text, chats.look_like_text),
+    "prompts": Style(Prompt, ("prompt",), ("reference", "system"), "prompts", feedback.from_prompt, chats.look_like_prompts),
+    "prompting messages": Style(Prompt, ("messages",), ("reference",), "talks that wait for an answer", feedback.from_prompt, chats.look_like_messages),
 }
 ALIASES = {"question": "prompt", "answer": "completion", "response": "completion", "output": "completion"}
 """Words that `data.map` takes for a role."""
@@ -231,7 +245,7 @@ def _answers_beside(lower: dict[str, str], wanted: list[str]) -> list[str]:
 
 def _mapping(style_name: str, columns: dict[str, str], path: str, task: str | None, names: list[str], *, shaped: bool = False) -> Mapping:
     style = STYLES[style_name]
-    task = task or next(name for name, kind in TASKS.items() if kind is style.record)
+    task = task or next((name for name, kind in TASKS.items() if kind is style.record), "chat")
     arrows = " · ".join(f"{role} ← {column}" for role, column in columns.items())
     unused = [name for name in names if name not in columns.values()]
     tail = f"; not used: {', '.join(unused[:8])}{' …' if len(unused) > 8 else ''}" if unused else ""
@@ -307,9 +321,16 @@ def _other_kind(names: list[str]) -> str:
 def _not_understood(path: str, names: list[str], sample: list[dict], record: type | None) -> DataError:
     listed = ", ".join(names[:20]) or "none"
     kind = _other_kind(names)
-    needs = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts", Tagged: "words and their tags, or a text and the spans in it", Pair: "a source and a target"}.get(record, "")
+    words = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts", Tagged: "words and their tags, or a text and the spans in it", Pair: "a source and a target", **feedback.KINDS}
+    needs = words.get(record, "")
     what = f"{path}: the columns ({listed}) look like {kind}, which no task here takes" if kind else f"{path}: the columns ({listed}) do not say what is what" + (f"; the task needs {needs}" if needs else "")
-    roles = {Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}", Tagged: "{tokens: COLUMN, tags: COLUMN} or {text: COLUMN, spans: COLUMN}", Pair: "{source: COLUMN, target: COLUMN}"}.get(record, "{text: COLUMN, label: COLUMN}")
+    ways = {
+        Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}", Tagged: "{tokens: COLUMN, tags: COLUMN} or {text: COLUMN, spans: COLUMN}",
+        Pair: "{source: COLUMN, target: COLUMN}", Preference: "{prompt: COLUMN, chosen: COLUMN, rejected: COLUMN}", Rated: "{prompt: COLUMN, completion: COLUMN, rating: COLUMN}", Prompt: "{prompt: COLUMN}",
+    }
+    roles = ways.get(record, "{text: COLUMN, label: COLUMN}")
+    if record is Conversation and "chosen" in names and "rejected" in names:
+        return DataError(f"{path} holds pairs of answers, from which cross-entropy does not learn", code="D113", file=path, hint="set objective: dpo (or orpo, reward, or kto with records: pairs)")
     return DataError(what, code="D113", file=path, hint=f"name the columns: data.map={roles}" + ("" if record else ", {prompt, completion}, {messages} or {text}"))
 
 

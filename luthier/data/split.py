@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from luthier.data.records import Conversation, Record
+from luthier.data.records import Asked, Conversation, Record
 
 VERSION = "1"
 RANKED_BELOW = 500
@@ -28,7 +28,7 @@ def normalise(text: str) -> str:
 
 def identity_of(record: Record) -> str:
     """The input of a record: its text, or of a conversation all that the assistant did not say. It is normalised before it is hashed."""
-    if type(record) is Conversation:
+    if isinstance(record, Asked | Conversation):
         return "\x1f ".join(f"{message.role} {message.content}" for message in record.messages if message.role != "assistant")
     return record.text
 

@@ -22,6 +22,8 @@ from luthier.models.language_model import LanguageModel
 
 NEAR_TIE = 1e-4
 """Two logits closer than this, relative to the largest, may swap by rounding alone."""
+LIKELIEST = 256
+"""Tokens that are looked at before a whole distribution is sorted."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Generation:
     """This row's share of its batch's time."""
     finish: str
     """stop: an end token or a stop string came; length: the budget or the context was used up."""
+    logprobs: list[float] = field(default_factory=list)
+    """Of sampled tokens: log-probability of each at its temperature, before top_p and top_k, in nats; empty for greedy texts."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Row:
     """Chosen so far."""
     finish: str = ""
     """Empty while it goes on."""
+    logprobs: list[float] = field(default_factory=list)
+    """Of the tokens chosen so far, where they were drawn."""
 
 
 def generate(
@@ -103,7 +109,7 @@ def generate(
             decode(language_model, group, sampling)
         seconds = (time.perf_counter() - began) / len(group)
         for row in group:
-            results[row.index] = Generation(row.writer.close(row.tokens), row.tokens, seconds, row.finish)
+            results[row.index] = Generation(row.writer.close(row.tokens), row.tokens, seconds, row.finish, row.logprobs)
     return [results[index] for index in range(len(rows))]
 
 
@@ -174,8 +180,30 @@ def choose(language_model: LanguageModel, logits_BV: Tensor, rows: list[Row], sa
     """The next token of every row."""
     if sampling.temperature == 0:
         return greedy(language_model, logits_BV, rows)
-    probabilities = (logits_BV.double() / sampling.temperature).softmax(-1).cpu().numpy()
-    return [sample(probabilities[at], row, sampling) for at, row in enumerate(rows)]
+    probability_BV = (logits_BV.double() / sampling.temperature).softmax(-1).cpu()
+    chosen = drawn(probability_BV, rows, sampling)
+    for row, value in zip(rows, probability_BV[torch.arange(len(rows)), chosen].log().tolist(), strict=True):
+        if not row.finish:
+            row.logprobs.append(value)
+    return chosen
+
+
+def drawn(probability_BV: Tensor, rows: list[Row], sampling: Sampling) -> list[int]:
+    """One token for each row. Where nothing is cut off, the likeliest few nearly always hold it, and the rest need no sorting."""
+    if sampling.top_k or sampling.top_p < 1 or probability_BV.shape[1] <= 2 * LIKELIEST:
+        return [sample(probability_BV[at].numpy(), row, sampling) for at, row in enumerate(rows)]
+    top_BK, index_BK = probability_BV.topk(LIKELIEST, -1)
+    sums_BK, index_BK = top_BK.cumsum(-1).numpy(), index_BK.numpy()
+    chosen = []
+    for at, row in enumerate(rows):
+        place = int(np.searchsorted(sums_BK[at], noise_of(row, sampling), side="right"))
+        chosen.append(int(index_BK[at, place]) if place < LIKELIEST - 1 else sample(probability_BV[at].numpy(), row, sampling))
+    return chosen
+
+
+def noise_of(row: Row, sampling: Sampling) -> float:
+    """A number from 0 to 1 that depends on seed, row and step only."""
+    return np.random.Generator(np.random.Philox(key=[sampling.seed & (2**64 - 1), row.index], counter=[len(row.tokens), 0, 0, 0])).random()
 
 
 def greedy(language_model: LanguageModel, logits_BV: Tensor, rows: list[Row]) -> list[int]:
@@ -204,5 +232,5 @@ def sample(probability_V: np.ndarray, row: Row, sampling: Sampling) -> int:
         order = order[: sampling.top_k]
     sums = np.cumsum(probability_V[order])
     kept = len(order) if sampling.top_p >= 1 else min(len(order), int(np.searchsorted(sums, sampling.top_p * sums[-1])) + 1)
-    noise = np.random.Generator(np.random.Philox(key=[sampling.seed & (2**64 - 1), row.index], counter=[len(row.tokens), 0, 0, 0])).random()
+    noise = noise_of(row, sampling)
     return int(order[min(int(np.searchsorted(sums[:kept], noise * sums[kept - 1], side="right")), kept - 1)])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from luthier.errors import RecipeError
 from luthier.models.divergence import kl_to_reference
 from luthier.objectives.loss import Loss
+from luthier.preparation.batches import Batch
 
 Reference = Callable[[], contextlib.AbstractContextManager[nn.Module]]
 
@@ -41,6 +42,8 @@ class Anchored:
         total = found.total
         if self.l2:
             total = total + self.l2 * found.count * distance(network, self.start)
+        if self.kl and not isinstance(batch, Batch):
+            raise RecipeError("training.kl_to_base holds single answers, and this objective compares or rewards them", code="R168", field="training.kl_to_base", hint="such objectives have a hold of their own: objective.beta or objective.kl")
         if self.kl:
             total = total + self.kl * kl_to_reference(self.head, network, self.reference, batch)
         return replace(found, total=total)

@@ -13,13 +13,20 @@ class SFT:
     """Supervised fine-tuning: raise the likelihood of the wanted tokens or label."""
 
     name: ClassVar[str] = "sft"
+    rate_factor: ClassVar[float] = 1.0
+    examples_a_unit: ClassVar[int] = 1
+    record: ClassVar[type | None] = None
 
     label_smoothing: float = 0.0
     """Share of the target spread evenly over all tokens or labels; 0 is plain cross-entropy."""
 
-    def prepared(self, *, head, steps) -> "PreparedSFT":
-        """The objective with what it works on: the model's head and `steps(start)`, an iterator of lists of micro-batches."""
-        return PreparedSFT(head, steps, self.label_smoothing)
+    def lesson(self, task):
+        """Every task as it is."""
+        return task
+
+    def prepared(self, materials) -> "PreparedSFT":
+        """The objective with what it works on."""
+        return PreparedSFT(materials.head, materials.steps, self.label_smoothing, materials)
 
 
 @dataclass
@@ -32,6 +39,12 @@ class PreparedSFT:
     """A function from the last finished step to an iterator over the micro-batches of each step that follows."""
     label_smoothing: float = 0.0
     """As in `SFT`."""
+    materials: object = None
+    """`objectives.materials.Materials`, for the looks at validation; None where the caller looks itself."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.materials.plain_order.steps_per_epoch
 
     def batches(self, network, start: int):
         return self.steps(start)
@@ -49,3 +62,12 @@ class PreparedSFT:
         )
         read = batch.tokens_BT.numel() + (0 if batch.source_BS is None else batch.source_BS.numel())
         return Loss(total, count, read)
+
+    def validation(self, network, scores) -> tuple[float, float]:
+        from luthier.objectives.materials import summed  # torch
+
+        change = self.materials.noise(-1) if self.materials.noise else None
+        return summed(self, network, (self.materials.batch("validation", rows, change) for rows in self.materials.held_out()))
+
+    def finish(self, network) -> None:
+        """Nothing was added."""

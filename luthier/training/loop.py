@@ -8,7 +8,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -42,6 +42,8 @@ class Step:
     """Whether the update was made."""
     rows: tuple[int, ...]
     """Ids of the examples in it."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What the objective wants watched, each a mean over the step."""
 
 
 def key_noise(seed: int, *purpose: int | str) -> None:
@@ -65,14 +67,18 @@ def train(
     batches = objective.batches(network, start)
     for number in range(start + 1, steps + 1):
         began = time.perf_counter()
+        micro_batches = next(batches)
         network.train()
-        total, count, tokens, rows = 0.0, 0.0, 0, []
-        for index, batch in enumerate(next(batches)):
+        total, count, tokens, rows, figures = 0.0, 0.0, 0, [], {}
+        for index, batch in enumerate(micro_batches):
             key_noise(seed, number, index, "dropout")
             loss = objective.loss(network, batch)
             loss.total.backward()
             total, count, tokens = total + loss.total.item(), count + loss.count, tokens + loss.tokens
             rows += [example for row in batch.rows for example in row]
+            for name, (value, of) in loss.figures.items():
+                before = figures.get(name, (0.0, 0.0))
+                figures[name] = (before[0] + value, before[1] + of)
         gradients = gradients_of(network)
         average(gradients, count or 1.0)
         mean, norm, rate = total / (count or 1.0), norm_of(gradients), schedule.rate(updates)
@@ -83,4 +89,4 @@ def train(
             optimizer.step()
             updates += 1
         optimizer.zero_grad(set_to_none=True)
-        yield Step(number, mean, norm, rate, count, tokens, time.perf_counter() - began, updates, finite, tuple(rows))
+        yield Step(number, mean, norm, rate, count, tokens, time.perf_counter() - began, updates, finite, tuple(rows), {name: value / (of or 1.0) for name, (value, of) in figures.items()})

@@ -59,8 +59,8 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
     try:
         base, place = facts(recipe.model), locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
-        renderer = Renderer(tokenizer, template, room_for_text(recipe.method, base.context), head=recipe.task.head(base.kind))
-        task = recipe.task.prepared(labels=data.labels, max_new_tokens=0)
+        renderer = Renderer(tokenizer, template, room_for_text(recipe.method, base.context), head=recipe.lesson.head(base.kind))
+        task = recipe.lesson.prepared(labels=data.labels, max_new_tokens=0)
         tokens = prepare_tokens(data, task, renderer, folder, say)
     except DataError:
         raise

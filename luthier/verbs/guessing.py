@@ -23,18 +23,21 @@ def first_rows(path: str, count: int = LOOKED_AT) -> list:
     return rows
 
 
-def guessed(path: str, *, task: str | None = None, columns: dict[str, str] | None = None) -> Mapping:
-    """How the rows of a source would be read; columns that the user names overrule the guess."""
+def guessed(path: str, *, task: str | None = None, columns: dict[str, str] | None = None, record: type | None = None) -> Mapping:
+    """How the rows of a source would be read; columns that the user names overrule the guess, `record` narrows it."""
     rows = first_rows(path)
     if columns:
-        return spellings.mapping_from(columns, task, list(rows[0].values), path=path, sample=rows)
-    return spellings.guess(rows, path, task=task)
+        return spellings.mapping_from(columns, task, list(rows[0].values), path=path, record=record, sample=rows)
+    return spellings.guess(rows, path, task=task, record=record)
 
 
-def recipe_of_data(path: str, *, task: str | None = None, columns: dict[str, str] | None = None) -> tuple[dict, str]:
+def recipe_of_data(path: str, *, task: str | None = None, columns: dict[str, str] | None = None, record: type | None = None) -> tuple[dict, str]:
     """The mapping of a short recipe and the sentence that announces the guess."""
-    found = guessed(path, task=task, columns=columns)
+    found = guessed(path, task=task, columns=columns, record=record)
     data: dict = {"train": path}
     if any(role != column for role, column in found.columns.items()):
         data["map"] = dict(found.columns)
-    return {"model": "spruce", "task": found.task, "method": "lora", "data": data}, found.sentence
+    recipe = {"model": "spruce", "task": found.task, "method": "lora", "data": data}
+    if found.record in spellings.LEARNED_BY:
+        recipe["objective"] = spellings.LEARNED_BY[found.record]
+    return recipe, found.sentence

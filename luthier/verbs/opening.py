@@ -76,11 +76,11 @@ def open_run(name: str, say: Say, *, tuned: bool = True) -> Opened:
             f"{run.name} was tuned on a base with fingerprint {kept['base'][:12]}, {recipe.model} now has {language_model.fingerprint[:12]}", code="C105",
             file=str(run.model_folder), hint="put the base back as it was, or train again",
         )
-    renderer = renderer_of(language_model, recipe.task.head(base.kind), silent)
+    renderer = renderer_of(language_model, recipe.lesson.head(base.kind), silent)
     if tuned:
         language_model.network = recipe.method.load(language_model, run.model_folder)
         language_model.network.eval()
-    task = recipe.task.prepared(labels=labels, max_new_tokens=recipe.evaluation.max_new_tokens)
+    task = recipe.lesson.prepared(labels=labels, max_new_tokens=recipe.evaluation.max_new_tokens)
     say(Event("note", f"{run.name}: {recipe.task.name} on {recipe.model}" + (f", tuned by {recipe.method.name}" if tuned else ", not tuned")))
     return Opened(run, recipe, task, language_model, renderer)
 

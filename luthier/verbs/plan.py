@@ -26,14 +26,14 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
     """What a training would need. Returns `{model, method, memory, time, disk, resolved, minimum_detectable, fits, sentence, change}`; bytes and seconds."""
     recipe, _ = open_recipe(target, overrides, say)
     here, base = machine(), facts(recipe.model)
-    recipe.task.head(base.kind)
+    recipe.lesson.head(base.kind)
     base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
     with tempfile.TemporaryDirectory(prefix="luthier-plan-") as folder:
         data = read_data(recipe, Path(folder) / "data", say)
         place = locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
-        renderer = Renderer(tokenizer, template, base.context, head=recipe.task.head(base.kind))
-        tokens = prepare_tokens(data, recipe.task.prepared(labels=data.labels, max_new_tokens=0), renderer, Path(folder) / "tokens", say)
+        renderer = Renderer(tokenizer, template, base.context, head=recipe.lesson.head(base.kind))
+        tokens = prepare_tokens(data, recipe.lesson.prepared(labels=data.labels, max_new_tokens=0), renderer, Path(folder) / "tokens", say)
         recipe, reasons = settle(recipe, base, tokens, here)
         order = order_of(tokens.stores["train"], recipe.training, recipe.seed, base.context)
         longest, per_epoch = int(tokens.stores["train"].lengths.max()), tokens.stores["train"].tokens
@@ -41,7 +41,8 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
         recipe.model, recipe.method, rows=max(1, recipe.training.tokens_per_micro_batch // longest), length=longest, precision=recipe.training.precision,
         labels=max(2, len(data.labels)), gradient_checkpointing=recipe.training.gradient_checkpointing, device=here.device,
     )
-    steps = total_steps(recipe.training, order.steps_per_epoch)
+    per_pass = -(-order.steps_per_epoch // recipe.objective.examples_a_unit)
+    steps = total_steps(recipe.training, per_pass)
     available = here.accelerator_free if here.accelerator else here.memory_free
     fits = memory.judge(available)
     flat = settings.flatten(settings.to_mapping(recipe))
@@ -49,7 +50,7 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
         "model": {"name": base.name, "parameters": base.parameters, "kind": base.kind, "context": base.context, "notice": DEMONSTRATION if recipe.model == "spruce" else None},
         "method": {"name": recipe.method.name, "trainable": memory.trainable, "loads_in": recipe.method.loads_in()},
         "memory": {"needed": memory.total, "available": available, "parts": memory.parts},
-        "time": {"steps": steps, **seconds_of(base.parameters, memory.trainable, per_epoch * steps / order.steps_per_epoch, operations_per_second(base.width, bf16=recipe.training.precision == "bf16", device=here.device))},
+        "time": {"steps": steps, **seconds_of(base.parameters, memory.trainable, per_epoch * steps / per_pass, operations_per_second(base.width, bf16=recipe.training.precision == "bf16", device=here.device))},
         "disk": {"needed": disk_needed(memory.trainable, base.stored_bytes, recipe), "free": free_bytes(runs_root())},
         "resolved": {key: {"value": flat[key], "reason": reason} for key, reason in reasons.items() if key in flat},
         "minimum_detectable": detectable_before(data.count("test")) if data.count("test") else None,

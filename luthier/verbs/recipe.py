@@ -52,6 +52,11 @@ class Recipe:
     seed: int = 17
     """Where all chance comes from: order, dropout, initial adapters, sampling."""
 
+    @property
+    def lesson(self) -> Any:
+        """The task as the objective teaches it: which records are read and how answers are judged; RecipeError where the two do not go together."""
+        return self.objective.lesson(self.task)
+
 
 def load(
     target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, guess: Guess | None = None
@@ -121,6 +126,14 @@ def _target(target: str | Path | None, guess: Guess | None) -> Layer:
 def _is_hub_name(name: str) -> bool:
     """`owner/name`, and no file that merely is not there: those have an ending or a folder that exists."""
     return bool(HUB_NAME.fullmatch(name)) and not Path(name).suffix and not Path(name).parent.is_dir()
+
+
+def asked_record(overrides: Iterable[str] | Mapping) -> type | None:
+    """What the objective that the command line or the call names always learns from; None where it names none or the data decide."""
+    values, _ = _overrides(overrides)
+    named = values.get("objective")
+    name = named.get("name") if isinstance(named, Mapping) else named
+    return OBJECTIVES[name].record if isinstance(name, str) and name in OBJECTIVES else None
 
 
 def missing(path: Path) -> RecipeError:

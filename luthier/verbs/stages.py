@@ -35,7 +35,7 @@ def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, s
     """The recipe of a target; data instead of a recipe is guessed from, as init does, and that is said."""
 
     def guess(path: str) -> dict:
-        mapping, sentence = recipe_of_data(path)
+        mapping, sentence = recipe_of_data(path, record=recipes.asked_record(overrides))
         say(Event("note", f"{sentence} (luthier init {path} writes this down)"))
         return mapping
 
@@ -43,7 +43,7 @@ def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, s
     if not found.data.train:
         raise RecipeError("the recipe names no data", code="R153", field="data.train", hint="set data.train to a file, a folder, a hub id or -")
     if found.task is None:
-        mapping, sentence = recipe_of_data(found.data.train, columns=found.data.map)
+        mapping, sentence = recipe_of_data(found.data.train, columns=found.data.map, record=found.objective.record)
         say(Event("note", sentence))
         task = mapping["task"]
         found = dataclasses.replace(found, task=TASKS[task]())
@@ -53,7 +53,7 @@ def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, s
 # ---- data ---------------------------------------------------------------------------------------
 def read_data(recipe: Recipe, folder: Path, say: Say, *, strict: bool = True) -> DataSet:
     """Read, check and split the data into a folder; with `strict`, findings of level error stop here."""
-    task = recipe.task
+    task = recipe.lesson
     say(Event("phase", "data", {"name": "data"}))
     return dataset.build(recipe.data, task=task.name, record=task.record, identity=task.identity, folder=folder, strict=strict, say=say)
 
@@ -65,17 +65,22 @@ def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens
 
 def load_base(recipe: Recipe, base: ModelFacts, labels: Sequence[str], precision: str, say: Say, *, scratch_seed: int | None = None) -> LanguageModel:
     """The base with the head that the task needs; frozen weights are kept once, in the low precision. With `scratch_seed`, its weights are random."""
-    kind = recipe.task.head(base.kind)
+    kind = recipe.lesson.head(base.kind)
     low = torch.bfloat16 if precision == "bf16" else None
     dtype = low if low is not None and recipe.method.base_is_frozen else torch.float32
     say(Event("phase", "base", {"name": "base"}))
-    language_model = load(recipe.model, head=kind, labels=list(labels) or None, dtype=dtype, autocast=low, seed=recipe.seed, device=machine().device, scratch_seed=scratch_seed)
+    language_model = load(recipe.model, head=kind, labels=[*head_labels(recipe.lesson, labels)] or None, dtype=dtype, autocast=low, seed=recipe.seed, device=machine().device, scratch_seed=scratch_seed)
     language_model.context = room_for_text(recipe.method, language_model.context)
     for notice in language_model.notices:
         say(Event("note", notice))
     if recipe.model == "spruce":
         say(Event("note", DEMONSTRATION))
     return language_model
+
+
+def head_labels(lesson, labels: Sequence[str]) -> Sequence[str]:
+    """Names of a class head's outputs: those of the data, or those that the lesson brings."""
+    return lesson.labels if hasattr(lesson, "labels") and lesson.labels else labels
 
 
 def room_for_text(method, context: int) -> int:
@@ -134,7 +139,7 @@ def refuse_unlearnable(tokens: Tokens, least: float) -> None:
     if "train" not in tokens.stores or not len(tokens.stores["train"]):
         raise DataError("no training row is left to learn from", code="D411", hint="luthier check shows why each row was left out")
     store = tokens.stores["train"]
-    if store[0].label is not None:
+    if store[0].label is not None and not store.tokens_learned:
         return
     share = store.tokens_learned / max(1, store.tokens)
     if store.tokens_learned == 0 or share < least:
@@ -154,18 +159,18 @@ def target_length(store: TokenStore, task) -> int:
 def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine) -> tuple[Recipe, dict[str, str]]:
     """The recipe with every `auto` a number, and the reasons."""
     store = tokens.stores["train"]
-    around = circumstances(base, len(store), float(np.mean(store.lengths)), target_length(store, recipe.task), here)
-    found: Resolved = resolve(recipe.training, around, recipe.method.default_learning_rate)
-    if found.settings.packing and recipe.task.head(base.kind) != "causal":
+    around = circumstances(base, len(store) // recipe.objective.examples_a_unit, float(np.mean(store.lengths)), target_length(store, recipe.lesson), here)
+    found: Resolved = resolve(recipe.training, around, lambda parameters: default_rate(recipe, parameters))
+    if found.settings.packing and recipe.lesson.head(base.kind) != "causal":
         raise RecipeError("training.packing puts several examples in one row, which only a causal head keeps apart", code="R158", field="training.packing", hint="leave training.packing out")
     evaluation, reasons = recipe.evaluation, dict(found.reasons)
     if evaluation.max_new_tokens == "auto":
         value, reason = answer_length(around)
         evaluation = dataclasses.replace(evaluation, max_new_tokens=value)
-        if recipe.task.writes:
+        if recipe.lesson.writes:
             reasons["evaluation.max_new_tokens"] = reason
     if evaluation.contestants == "auto":
-        evaluation = dataclasses.replace(evaluation, contestants=list(recipe.task.contestants(base.kind)))
+        evaluation = dataclasses.replace(evaluation, contestants=list(recipe.lesson.contestants(base.kind)))
         reasons["evaluation.contestants"] = "all that this task knows"
     if evaluation.shots == "auto":
         evaluation = dataclasses.replace(evaluation, shots=32)
@@ -177,6 +182,13 @@ def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine) -> t
 def respond_with(task, language_model: LanguageModel, renderer: Renderer, say: Say) -> Callable[[Sequence, Sequence | None], list[Answer]]:
     """A model as contestants see it."""
     return lambda records, shots=None: task.answers(language_model, renderer, records, shots=shots, say=say)
+
+
+def default_rate(recipe: Recipe, parameters: int) -> tuple[float, str]:
+    """The method's learning rate, times what the objective bears of it."""
+    rate, reason = recipe.method.default_learning_rate(parameters)
+    factor = recipe.objective.rate_factor
+    return (rate, reason) if factor == 1 else (rate * factor, f"{reason}; {recipe.objective.name} bears {factor:g} of it")
 
 
 def finite_or_none(value: float) -> float | None:

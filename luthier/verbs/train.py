@@ -27,7 +27,7 @@ from luthier.models.freshcheck import fresh_check
 from luthier.models.load import facts
 from luthier.models.machine import machine
 from luthier.objectives.anchors import anchored, switched_off
-from luthier.preparation.order import Order
+from luthier.objectives.materials import Materials, starting_model
 from luthier.preparation.part import part_of
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
@@ -55,7 +55,7 @@ from luthier.verbs.stages import (
     settle,
 )
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.training import Look, Trainer, load_best, micro_batches, order_of, validation_loss
+from luthier.verbs.training import Look, Trainer, load_best
 
 NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "retrieval.", "data.")
 """Recipe keys that may differ on resume: they do not touch the weights; the data speaks through its fingerprint."""
@@ -153,7 +153,7 @@ class Work:
         """Data, base, tokens, numbers for every auto; all written down before anything is learned."""
         recipe, run = self.recipe, self.run
         here, base = machine(), facts(recipe.model)
-        recipe.task.head(base.kind)
+        recipe.lesson.head(base.kind)
         base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
         self.say(Event("note", base.sentence))
         self.data = read_data(recipe, run.data_folder, self.say)
@@ -161,8 +161,8 @@ class Work:
         if precision == "auto":
             precision = "bf16" if here.bf16 else "fp32"
         self.language_model = load_base(recipe, base, self.data.labels, precision, self.say, scratch_seed=self.scratch_seed)
-        self.renderer = renderer_of(self.language_model, recipe.task.head(base.kind), self.say)
-        task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=0)
+        self.renderer = renderer_of(self.language_model, recipe.lesson.head(base.kind), self.say)
+        task = recipe.lesson.prepared(labels=self.data.labels, max_new_tokens=0)
         self.leading = leading(
             recipe.retrieval, task, self.renderer, self.language_model.context, train=self.data.records("train") if recipe.retrieval.in_training else [],
             embed=embedder(self.language_model, self.renderer), folder=run.path / "retrieval" / "vectors", key=self.language_model.fingerprint, say=self.say,
@@ -176,7 +176,7 @@ class Work:
         write_json(run.data_folder.parent / "ledger.json", self.tokens.ledger)
         refuse_unlearnable(self.tokens, recipe.data.min_learned_share)
         self.recipe, reasons = settle(recipe, base, self.tokens, here)
-        self.task = recipe.task.prepared(labels=self.data.labels, max_new_tokens=self.recipe.evaluation.max_new_tokens)
+        self.task = recipe.lesson.prepared(labels=self.data.labels, max_new_tokens=self.recipe.evaluation.max_new_tokens)
         torch.set_num_threads(self.recipe.training.threads)
         self.write_recipe(reasons)
         self.test = chosen_rows(self.records("test"), self.recipe.evaluation.max_rows)
@@ -237,10 +237,10 @@ class Work:
     # ---- the stretch --------------------------------------------------------------------------
     def tune(self, resuming: bool) -> None:
         """Apply the method and make the steps."""
-        order, training, model = self.apply(), self.recipe.training, self.language_model
+        per_epoch, training, model = self.apply(), self.recipe.training, self.language_model
         trainer = Trainer(
-            self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, order.steps_per_epoch),
-            steps_per_epoch=order.steps_per_epoch, seed=self.recipe.seed, identity=self.identity(), look=Look(self.validation_losses, self.validation_scores), headline=self.task.headline, say=self.say,
+            self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, per_epoch), steps_per_epoch=per_epoch, seed=self.recipe.seed,
+            identity=self.identity(), look=Look(lambda scores: self.objective.validation(self.network, scores), self.validation_scores), headline=self.task.headline, say=self.say,
         )
         self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
         if resuming and checkpoint.all_checkpoints(self.run.path):
@@ -250,26 +250,24 @@ class Work:
         trainer.go(self.stopping)
         if self.run.lost_rows:
             self.say(Event("warning", f"{self.run.lost_rows:,} rows of the run's logs could not be written; weights and checkpoints are whole", {"code": "F106", "step": trainer.state.step}))
+        self.objective.finish(self.network)
         self.run.update(steps=trainer.state.step, updates=trainer.state.updates, nonfinite_steps=trainer.state.nonfinite_steps, best_step=trainer.state.best_step)
 
-    def apply(self) -> Order:
-        """Inject what is learned, and prepare what is minimised; returns the order of the examples."""
+    def apply(self) -> int:
+        """Inject what is learned, and prepare what is minimised; returns the steps of one pass over the data."""
         recipe, model = self.recipe, self.language_model
         torch.manual_seed(recipe.seed)
         self.network = model.network = recipe.method.apply(model)
         if recipe.training.gradient_checkpointing:
             self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self.network.enable_input_require_grads()
+        objective, training = recipe.objective.prepared(self.materials()), recipe.training
         self.parameters = {name: tensor for name, tensor in self.network.named_parameters() if tensor.requires_grad}
-        store, training = self.tokens.stores["train"], recipe.training
-        order = order_of(store, training, recipe.seed, model.context)
-        self.noise = self.task.noise(self.renderer, recipe.seed) if isinstance(self.task, Noising) else None
-        objective = recipe.objective.prepared(head=model.head, steps=lambda start: micro_batches(store, order, model.pad_token, model.device, start, self.noise))
         self.objective = anchored(
             objective, head=model.head, network=self.network, l2=training.l2_to_start, kl=training.kl_to_base,
             reference=switched_off(recipe.method, self.network) if recipe.method.base_is_frozen else None,
         )
-        return order
+        return self.objective.steps_per_epoch
 
     def identity(self) -> dict:
         """What must be the same for a checkpoint to be continued."""
@@ -277,12 +275,15 @@ class Work:
         fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY)}
         return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, "led": self.leading.key if self.leading else "", "share": self.share, "torch": torch.__version__}
 
-    def validation_losses(self) -> tuple[float, float]:
-        store = self.tokens.stores.get("validation")
-        if store is None:
-            return 0.0, 0.0
-        model = self.language_model
-        return validation_loss(self.network, self.objective, store, self.recipe.training, model.pad_token, model.context, model.device, self.noise)
+    def materials(self) -> Materials:
+        """What the objective works with."""
+        recipe, training = self.recipe, self.recipe.training
+        return Materials(
+            self.language_model, {split: self.tokens.stores[split] for split in ("train", "validation") if split in self.tokens.stores}, batch_size=training.batch_size,
+            tokens_per_micro_batch=training.tokens_per_micro_batch, seed=recipe.seed, packing=training.packing, reference=starting_model(recipe.method, self.language_model),
+            noise=self.task.noise(self.renderer, recipe.seed) if isinstance(self.task, Noising) else None,
+            folder=self.run.path, kept=runs.runs_root() / ".kept", task=self.task, renderer=self.renderer, records=self.data.records, say=self.say,
+        )
 
     def validation_scores(self) -> dict[str, float]:
         rows = chosen_rows(self.records("validation"), self.recipe.training.validation_rows)

@@ -1,21 +1,17 @@
 """The stretch of a run in which weights change: steps, looks at validation, checkpoints, resume."""
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-
-import torch
 
 from luthier.errors import CheckpointError, DiskError, Stopped
 from luthier.files import free_bytes
 from luthier.objectives.loss import Objective
-from luthier.preparation.batches import collate
 from luthier.preparation.order import Order
 from luthier.preparation.store import TokenStore
 from luthier.runs.events import Event, Say
 from luthier.runs.folder import Run
 from luthier.training import checkpoint
-from luthier.training.loop import Step, key_noise, train
+from luthier.training.loop import Step, train
 from luthier.training.optimizer import adamw, load_state, state_tensors
 from luthier.training.schedule import Schedule, warmup_steps
 from luthier.training.settings import TrainingSettings
@@ -34,38 +30,20 @@ def order_of(store: TokenStore, settings: TrainingSettings, seed: int, context: 
     )
 
 
-def micro_batches(store: TokenStore, order: Order, pad_token: int, device, start: int, noise: Callable | None = None) -> Iterator[list]:
-    """The micro-batches of every step after `start`, without end; `noise(step)` is what is done to the examples of a step."""
-    number = start
-    while True:
-        change = noise(number) if noise else None
-        yield [collate(store, rows, pad_token, change).to(device) for rows in order.step(number)]
-        number += 1
-
-
 @dataclass
 class Look:
     """How validation is looked at."""
 
     losses: object
-    """A function of no arguments: (summed loss, count) over the validation split."""
+    """A function of the metrics: (summed loss, count) over the validation split."""
     scores: object
     """A function of no arguments: the task's metrics by name, over a part of the validation rows."""
 
     def __call__(self) -> tuple[float | None, dict[str, float]]:
         """Mean loss per learned token or label, and the metrics."""
-        total, count = self.losses()
-        return (total / count if count else None), self.scores()
-
-
-@torch.no_grad()
-def validation_loss(network, objective: Objective, store: TokenStore, settings: TrainingSettings, pad_token: int, context: int, device, noise: Callable | None = None) -> tuple[float, float]:
-    """Summed loss and count over a split, in the order of length; dropout off, and noise the same at every look."""
-    network.eval()
-    order = Order(store.lengths, batch_size=len(store), tokens_per_micro_batch=4 * settings.tokens_per_micro_batch, seed=0, context=context)
-    key_noise(0, "validation")
-    losses = [objective.loss(network, collate(store, rows, pad_token, noise(-1) if noise else None).to(device)) for rows in order.step(0)]
-    return sum(loss.total.item() for loss in losses), sum(loss.count for loss in losses)
+        scores = self.scores()
+        total, count = self.losses(scores)
+        return (total / count if count else None), scores
 
 
 class Trainer:
@@ -160,6 +138,8 @@ class Trainer:
             "learning_rate": step.learning_rate, "learned": step.count, "tokens": step.tokens, "finite": step.finite,
             "seconds": round(step.seconds, 4), "tokens_per_second": round(step.tokens / max(step.seconds, 1e-9), 1),
         }
+        if step.figures:
+            row["figures"] = jsonable(step.figures)
         self.run.append("metrics.jsonl", jsonable(row))
         rate = f"loss {step.loss:.3f} · {row['tokens_per_second']:,.0f} tok/s"
         self.say(Event("progress", rate, {"task": "training", "done": step.number, "total": self.steps, "unit": "steps", "loss": step.loss}))

@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from luthier.models.heads import CausalHead
-from luthier.objectives.sft import SFT
+from luthier.objectives.sft import PreparedSFT
 from luthier.preparation.batches import collate
 from luthier.preparation.examples import example
 from luthier.preparation.order import Order
@@ -53,7 +53,7 @@ def ours(network, store, *, steps, budget, rate, batch_size=8, seed=SEED):
     def batches(start):
         return ([collate(store, rows, 0) for rows in order.step(number)] for number in range(start, steps))
 
-    objective = SFT().prepared(head=CausalHead(), steps=batches)
+    objective = PreparedSFT(CausalHead(), batches)
     optimizer = adamw(dict(network.named_parameters()), weight_decay=0.01, beta1=0.9, beta2=0.999, epsilon=1e-8)
     return [step.loss for step in train(network, objective, optimizer, Schedule(rate, steps, 5, "cosine"), steps=steps, seed=seed)], order
 
@@ -81,7 +81,7 @@ def test_micro_batches_change_nothing(store):
 
 def test_a_mean_per_micro_batch_would_be_seen(store):
     """Negative control: averaging each micro-batch by itself, the classic mistake, draws another curve."""
-    class Wrong(type(SFT().prepared(head=CausalHead(), steps=None))):
+    class Wrong(PreparedSFT):
         def loss(self, network, batch):
             loss = super().loss(network, batch)
             loss.total, loss.count = loss.total / loss.count, 1.0

@@ -23,11 +23,16 @@ class Halved:
     """Half of everything."""
 
     name: ClassVar[str] = "halved"
+    rate_factor: ClassVar[float] = 1.0
+    examples_a_unit: ClassVar[int] = 1
     share: float = 0.5
     """Factor on the loss."""
 
-    def prepared(self, *, head, steps):
-        return PreparedHalved(head, steps, share=self.share)
+    def lesson(self, task):
+        return task
+
+    def prepared(self, materials):
+        return PreparedHalved(materials.head, materials.steps, materials=materials, share=self.share)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from luthier.data.checks import (
     columns,
     conflicts,
+    contradictions,
     cut_words,
     duplicates,
     empty,
@@ -17,13 +18,16 @@ from luthier.data.checks import (
     imbalance,
     label_names,
     label_spelling,
+    length_bias,
     no_validation,
     one_sided_labels,
     poison,
     private,
     quantity,
     rare_labels,
+    repeated_prompts,
     roles,
+    same_answers,
     shares,
     single_class,
     suspects,
@@ -39,6 +43,7 @@ from luthier.data.checks.people import People
 from luthier.data.checks.private_things import PrivateThings
 from luthier.data.checks.turns import Turns
 from luthier.data.findings import Finding
+from luthier.data.judgements import Judgements
 from luthier.data.records import Record
 from luthier.data.seen import StreamCheck
 from luthier.data.table import Table
@@ -46,6 +51,7 @@ from luthier.data.table import Table
 ROW_CHECKS: dict[str, Callable[[Record], Finding | None]] = {
     "empty": empty.check,
     "roles": roles.check,
+    "same answers": same_answers.check,
     "private": private.check,
     "cut words": cut_words.check,
 }
@@ -81,6 +87,11 @@ SAMPLE_CHECKS: dict[str, Callable] = {
     "label names": label_names.check,
     "quantity": quantity.check,
 }
-"""`columns` has its own input, the shapes of the rows, and is called by the intake."""
+JUDGEMENT_CHECKS: dict[str, Callable[[Judgements], Iterator[Finding]]] = {
+    "contradictions": contradictions.check,
+    "length bias": length_bias.check,
+    "repeated prompts": repeated_prompts.check,
+}
+"""These look at all pairs, ratings or prompts together. `columns` has its own input, the shapes of the rows, and is called by the intake."""
 
-__all__ = ["ROW_CHECKS", "SAMPLE_CHECKS", "SET_CHECKS", "STREAM_CHECKS", "columns"]
+__all__ = ["JUDGEMENT_CHECKS", "ROW_CHECKS", "SAMPLE_CHECKS", "SET_CHECKS", "STREAM_CHECKS", "columns"]

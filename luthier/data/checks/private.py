@@ -1,8 +1,9 @@
 """D501: e-mail addresses, telephone and card numbers, keys: what a tuned model could repeat to strangers."""
 import re
 
+from luthier.data.feedback import spoken
 from luthier.data.findings import Finding
-from luthier.data.records import Conversation, Record
+from luthier.data.records import Asked, Conversation, Record
 
 EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{2,63})+")
 NUMBER = re.compile(r"\d[\d ().-]{5,22}\d")
@@ -23,6 +24,8 @@ LED = 40
 
 def check(record: Record) -> Finding | None:
     """A warning that names the kind of what was found, never the thing itself."""
+    if isinstance(record, Asked):
+        record = spoken(record)
     talk = type(record) is Conversation
     if not (kind := kind_of("\n".join([message.content for message in record.messages]) if talk else record.text)):
         return None

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from luthier.errors import RecipeError
 from luthier.evaluation.contestants import (
     base,
+    coin,
     copy,
     dictionary,
     endpoint,
     few_shot,
     lead,
+    length,
     majority,
     nearest,
     nearest_embedding,
@@ -48,7 +50,8 @@ class Kind:
 ASKED = ("labelled", "conversation", "pair")
 LABELS = ("labelled",)
 SPANS = ("tagged",)
-ALL = (*ASKED, "text", *SPANS)
+JUDGED = ("preference", "rated", "prompt")
+ALL = (*ASKED, "text", *SPANS, *JUDGED)
 CONTESTANTS = {
     "majority": Kind(majority.make, ("train",), (), ASKED, "gives everyone the most frequent training answer"),
     "nearest": Kind(nearest.make, ("train",), (), ASKED, "copies the answer of the most similar training row"),
@@ -59,6 +62,8 @@ CONTESTANTS = {
     "word_features": Kind(word_features.make, ("train",), ("seed",), SPANS, "a linear model on the look of each word and its neighbours"),
     "lead": Kind(lead.make, ("train",), (), ("pair",), "copies the beginning of the source"),
     "copy": Kind(copy.make, (), (), ("conversation",), "gives the question back"),
+    "coin": Kind(coin.make, (), (), ("preference",), "prefers neither answer, for what guessing gives"),
+    "length": Kind(length.make, ("train",), (), ("preference",), "takes the longer answer of each pair, or always the shorter"),
     "base": Kind(base.make, ("base",), (), ALL, "the base as it came"),
     "prompt": Kind(prompt.make, ("base", "score", "lengths", "room"), ("validation", "instructions"), ASKED, "the base with the best of several written instructions"),
     "few_shot": Kind(few_shot.make, ("base", "train"), ("shots", "shots_by", "validation", "score", "seed"), ASKED, "the base, shown training rows in its prompt"),

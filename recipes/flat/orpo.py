@@ -1,0 +1,54 @@
+"""Odds-ratio preference optimisation written out flat: Transformers, torch, no abstraction. Tests hold Luthier's loop equal to it.
+
+    python recipes/flat/orpo.py MODEL_FOLDER STEPS.jsonl [RATE]
+
+A line of STEPS.jsonl is one optimizer step: a list of pairs, each {"chosen": ROW, "rejected": ROW} with ROW = {"tokens": [...], "weights": [...]}.
+The cross-entropy is a mean over the chosen answers' tokens of the step, the odds-ratio part a mean over its pairs.
+"""
+import json
+import math
+import sys
+
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForCausalLM
+
+
+def answer_logprob(model, row):
+    """Summed log-probability of the weighted tokens of one row."""
+    tokens = torch.tensor([row["tokens"]])
+    logprobs = model(input_ids=tokens).logits[:, :-1].float().log_softmax(-1).gather(-1, tokens[:, 1:, None])[0, :, 0]
+    return (logprobs * torch.tensor(row["weights"][1:])).sum()
+
+
+def log_odds(mean_logprob):
+    return mean_logprob - torch.log1p(-torch.exp(mean_logprob))
+
+
+def train(model, steps, *, peak, warmup, beta=0.1, clip=1.0):
+    """Train on prepared steps with AdamW and a cosine schedule; yields the mean loss of each step before its update."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    model.train()
+    for number, pairs in enumerate(steps):
+        tokens = sum(sum(pair["chosen"]["weights"]) for pair in pairs)
+        mean = 0.0
+        for pair in pairs:
+            chosen, rejected = (answer_logprob(model, pair[side]) for side in ("chosen", "rejected"))
+            ratio = log_odds(chosen / sum(pair["chosen"]["weights"])) - log_odds(rejected / sum(pair["rejected"]["weights"]))
+            loss = -chosen / tokens - beta * F.logsigmoid(ratio) / len(pairs)
+            loss.backward()
+            mean += loss.item()
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], clip)
+        rate = peak * (number + 1) / warmup if number < warmup else peak * 0.5 * (1 + math.cos(math.pi * (number - warmup) / max(1, len(steps) - warmup)))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+        yield mean
+
+
+if __name__ == "__main__":
+    network = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32)
+    lines = [json.loads(line) for line in open(sys.argv[2], encoding="utf-8")]
+    for number, loss in enumerate(train(network, lines, peak=float(sys.argv[3]) if len(sys.argv) > 3 else 1e-4, warmup=max(1, len(lines) // 20)), 1):
+        print(number, round(loss, 6))

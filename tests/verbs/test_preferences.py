@@ -1,0 +1,57 @@
+"""Pairs from a file to a verdict: `luthier train` learns which answer people preferred and says whether it did."""
+import json
+
+import pytest
+from preference_data import pairs, write
+
+import luthier
+from luthier.errors import RecipeError
+
+QUICK = {"training.threads": 1, "evaluation.resamples": 200, "training.validation_rows": 8, "training.epochs": 3, "training.learning_rate": 2e-3, "data.test": 0.3}
+
+
+def figures(run: str) -> list[dict]:
+    return [row["figures"] for row in (json.loads(line) for line in open(f"runs/{run}/metrics.jsonl")) if "figures" in row]
+
+
+def test_pairs_to_a_verdict(here, base):
+    data = write(here / "pairs.jsonl", pairs(160))
+    result = luthier.train(str(data), {"model": str(base), "objective": "dpo", **QUICK}, name="pairs")
+    verdict = result.verdict
+    assert verdict["metric"] == "preference_accuracy" and verdict["winner"] == "tuned" and verdict["difference"]["low"] > 0
+    assert {one["name"] for one in verdict["contestants"]} == {"coin", "length", "base", "tuned"}
+    seen = figures("pairs")
+    assert seen[0]["reward/margin"] == pytest.approx(0, abs=1e-4) and seen[-1]["reward/margin"] > 0.1
+    assert json.loads((here / "runs/pairs/run.json").read_text())["objective"] == "dpo"
+    assert luthier.evaluate("pairs").verdict["winner"] == "tuned"
+    assert isinstance(luthier.predict("pairs", "where is the red drum 3?").to_dict(), dict)
+
+
+def test_a_file_of_pairs_chooses_the_objective(here, base):
+    data = write(here / "pairs.jsonl", pairs(60))
+    found = luthier.check(str(data), {"model": str(base)}).to_dict()
+    assert found["ok"] and "pairs of answers" in found["mapping"]
+    luthier.init(str(data))
+    assert "objective: dpo" in (here / "luthier.yaml").read_text()
+
+
+def test_a_task_that_writes_no_answers_is_refused_with_the_legal_ones(here, base, tickets):
+    with pytest.raises(RecipeError) as error:
+        luthier.train(str(tickets), {"model": str(base), "task": "classification", "objective": "dpo"})
+    assert error.value.code == "R190" and "chat" in error.value.hint
+
+
+@pytest.mark.parametrize("objective", [pytest.param("orpo", marks=pytest.mark.nightly), pytest.param("kto", marks=pytest.mark.nightly), "reward"])
+def test_the_other_ways_to_learn_from_pairs(here, base, objective):
+    data = write(here / "pairs.jsonl", pairs(160))
+    chosen = {"objective.name": objective} | ({"objective.records": "pairs"} if objective == "kto" else {})
+    result = luthier.train(str(data), {"model": str(base), **chosen, **QUICK, "training.epochs": 1 if objective != "reward" else 2, "training.learning_rate": 5e-3}, name=objective)
+    assert result.verdict["metric"] == "preference_accuracy" and result.verdict["winner"] == "tuned", result.verdict["sentence"]
+    facts = json.loads((here / f"runs/{objective}/run.json").read_text())
+    assert facts["objective"] == objective and facts["reload"]["ok"]
+
+
+def test_ratings_to_a_verdict(here, base):
+    rows = [{"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"} for number, row in enumerate(pairs(160)) for side in [("chosen", "rejected")[number % 2]]]
+    result = luthier.train(str(write(here / "rated.jsonl", rows)), {"model": str(base), "objective": "kto", **QUICK, "training.learning_rate": 5e-3}, name="rated")
+    assert result.verdict["metric"] == "rating_auc" and result.verdict["difference"]["low"] > 0
