@@ -14,6 +14,7 @@ from luthier.evaluation.report import write_report
 from luthier.files import digest, read_json, write_json
 from luthier.runs.events import Say, silent
 from luthier.verbs.comparing import chosen_rows, compare, conclude
+from luthier.verbs.leading import asked_as_trained, without_twice
 from luthier.verbs.materials import gather
 from luthier.verbs.opening import Opened, open_run
 from luthier.verbs.probing import examine, model_of
@@ -55,8 +56,8 @@ def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = 
             embed=embedder(base.language_model, base.renderer), **others(base, first),
         )
         tuned = open_run(run, say)
-        last = ["tuned", *(name for name in names if after_training(name))]
-        results |= compare(base.run, task, recipe.evaluation, records, names=last, tuned=respond_with(task, tuned.language_model, tuned.renderer, say), **shared, **others(tuned, last))
+        last = ["tuned", *without_twice([name for name in names if after_training(name)], tuned.leading, say)]
+        results |= compare(base.run, task, recipe.evaluation, records, names=last, tuned=asked_as_trained(respond_with(task, tuned.language_model, tuned.renderer, say), tuned.leading), **shared, **others(tuned, last))
         verdict = conclude(
             base.run, task, recipe.evaluation, list(results.values()), records, test_split=digest(*(task.identity(record) for record in records)),
             notice=DEMONSTRATION if recipe.model == "spruce" else "", seed=recipe.seed,

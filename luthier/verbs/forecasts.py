@@ -12,7 +12,7 @@ def checked(value: float, *, data: str, model: str, method: str) -> list[dict]:
         if (known.get("data"), known.get("model"), known.get("method")) != (data, model, method) or not known.get("forecast"):
             continue
         expected = known["forecast"]
-        found.append({"run": run.name, "expected": expected["value"], "low": expected["low"], "high": expected["high"], "happened": value, "inside": expected["low"] <= value <= expected["high"]})
+        found.append({"worth": known.get("worth"), "run": run.name, "expected": expected["value"], "low": expected["low"], "high": expected["high"], "happened": value, "inside": expected["low"] <= value <= expected["high"]})
     return found
 
 
@@ -20,3 +20,9 @@ def sentence(one: dict) -> str:
     """One forecast and what came of it."""
     held = "inside" if one["inside"] else "outside"
     return f"{one['run']} expected {one['expected']:.3f} (80 % band {one['low']:.3f} to {one['high']:.3f}); it became {one['happened']:.3f}, {held} the band"
+
+
+def more_rows(one: dict) -> str:
+    """What more rows would bring, by the pilots of that advice."""
+    worth = one["worth"]
+    return f"by the pilots of {one['run']}, {worth['rows']:,} training rows more are worth {worth['gain']:+.3f} ± {worth['half']:.3f}"

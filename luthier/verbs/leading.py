@@ -14,7 +14,7 @@ from luthier.preparation.renderer import Renderer
 from luthier.retrieval.documents import fingerprint
 from luthier.retrieval.index import Index
 from luthier.retrieval.settings import RetrievalSettings
-from luthier.runs.events import Say
+from luthier.runs.events import Event, Say
 from luthier.verbs.materials import index_of, prompt_lengths
 
 
@@ -56,3 +56,16 @@ def leading(settings: RetrievalSettings, task, renderer: Renderer, context: int,
     if not settings.in_training:
         return None
     return Leading(index_of(settings, train, embed, folder, key, say), settings, task, renderer, context)
+
+
+def asked_as_trained(respond: Callable, before: Leading | None) -> Callable:
+    """A tuned model as contestants see it: led by passages where it was trained so, for that is how it will be asked."""
+    return respond if before is None else lambda records, shots=None: respond(before.records(records), shots)
+
+
+def without_twice(names: Sequence[str], before: Leading | None, say: Say) -> list[str]:
+    """The contestants but for `tuned_rag`, where `tuned` is asked with passages already."""
+    if before is None or "tuned_rag" not in names:
+        return list(names)
+    say(Event("note", "tuned was trained with passages and is asked with them, so tuned_rag would be the same and is left out"))
+    return [name for name in names if name != "tuned_rag"]

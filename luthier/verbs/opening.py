@@ -1,4 +1,5 @@
 """Open a finished run to ask its model: the base as the run used it, with what was learned put on it."""
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from luthier.preparation.renderer import Renderer
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
-from luthier.verbs.leading import leading
+from luthier.verbs.leading import Leading, leading
 from luthier.verbs.materials import embedded, room_of
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.stages import load_base, open_recipe, renderer_of
@@ -31,19 +32,22 @@ class Opened:
     language_model: LanguageModel
     renderer: Renderer
 
-    def led(self, texts: Sequence[str]) -> list[str]:
-        """New questions as this run was trained to see them: with passages, where it was trained with passages."""
-        retrieval = self.recipe.retrieval
+    @functools.cached_property
+    def leading(self) -> Leading | None:
+        """The passages that this run's questions are led by; None where it was trained without."""
+        retrieval, model = self.recipe.retrieval, self.language_model
         if not retrieval.in_training:
+            return None
+        train = DataSet(self.run.data_folder).records("train")
+        embed = None if retrieval.by == "bm25" else lambda rows: embedded(model, self.renderer, rows)
+        return leading(retrieval, self.task, self.renderer, model.context, train=train, embed=embed, folder=self.run.path / "retrieval" / "vectors", key=model.fingerprint, say=silent)
+
+    def led(self, texts: Sequence[str]) -> list[str]:
+        """New questions as this run was trained to see them."""
+        if self.leading is None:
             return list(texts)
-        data, model = DataSet(self.run.data_folder), self.language_model
-        embed = None if retrieval.by == "bm25" else (lambda rows: embedded(model, self.renderer, rows))
-        before = leading(
-            retrieval, self.task, self.renderer, model.context, train=data.records("train"), embed=embed, folder=self.run.path / "retrieval" / "vectors",
-            key=model.fingerprint, say=silent,
-        )
-        room = room_of(self.task, self.renderer, model.context)
-        return before.texts(texts, lambda text: len(self.renderer.prompt([Message("user", text)])) <= room)
+        room = room_of(self.task, self.renderer, self.language_model.context)
+        return self.leading.texts(texts, lambda text: len(self.renderer.prompt([Message("user", text)])) <= room)
 
 
 def resolved(run: Run) -> Recipe:

@@ -36,7 +36,7 @@ from luthier.tasks.task import Noising
 from luthier.training import checkpoint
 from luthier.verbs import forecasts
 from luthier.verbs.comparing import chosen_rows, compare, conclude
-from luthier.verbs.leading import leading
+from luthier.verbs.leading import asked_as_trained, leading, without_twice
 from luthier.verbs.materials import gather
 from luthier.verbs.mixing import mixed
 from luthier.verbs.recipe import Recipe
@@ -301,23 +301,26 @@ class Work:
         if not self.test:
             return None
         names = [name for name in self.recipe.evaluation.contestants if after_training(name) and name != "tuned"]
-        tuned = self.compare(["tuned", *names], tuned=respond_with(self.task, self.language_model, self.renderer, self.say), scratch=self.scratch)
+        respond = asked_as_trained(respond_with(self.task, self.language_model, self.renderer, self.say), self.leading)
+        names = without_twice(names, self.leading, self.say)
+        tuned = self.compare(["tuned", *names], tuned=respond, scratch=self.scratch)
         tuned = {name: dataclasses.replace(one, setup_seconds=one.setup_seconds + self.seconds_trained()) if name != "scratch" else one for name, one in tuned.items()}
         tuned["tuned"] = self.over_seeds(tuned["tuned"])
-        self.compare_with_forecasts(tuned["tuned"].metrics[self.task.headline].value)
-        notice = DEMONSTRATION if self.recipe.model == "spruce" else ""
+        told = self.compare_with_forecasts(tuned["tuned"].metrics[self.task.headline].value)
+        notice = "; ".join([*([DEMONSTRATION] if self.recipe.model == "spruce" else []), *told])
         return conclude(
             self.run, self.task, self.recipe.evaluation, [*before.values(), *tuned.values()], self.test,
             test_split=digest(*(self.task.identity(record) for record in self.test)), notice=notice, seed=self.recipe.seed,
         )
 
-    def compare_with_forecasts(self, value: float) -> None:
-        """What earlier advice expected of this run, and what it became."""
+    def compare_with_forecasts(self, value: float) -> list[str]:
+        """What earlier advice expected of this run, and what it became; returns what more rows are worth, for the verdict."""
         found = forecasts.checked(value, data=self.data.fingerprint, model=self.recipe.model, method=self.recipe.method.name)
         if found:
             self.run.update(forecasts=found)
         for one in found:
             self.say(Event("note", forecasts.sentence(one), one))
+        return [forecasts.more_rows(one) for one in found[:1] if one["worth"]]
 
     def seconds_trained(self) -> float:
         """Time of all steps, interruptions apart."""
@@ -337,7 +340,7 @@ class Work:
         for seed in range(self.recipe.seed + 1, self.recipe.seed + self.recipe.evaluation.seeds):
             self.say(Event("note", f"once more with seed {seed}", {"seed": seed}))
             child = self.child(f"seeds/{seed}", seed=seed)
-            every.append(child.compare(["tuned"], tuned=respond_with(child.task, child.language_model, child.renderer, self.say))["tuned"])
+            every.append(child.compare(["tuned"], tuned=asked_as_trained(respond_with(child.task, child.language_model, child.renderer, self.say), child.leading))["tuned"])
         if len(every) == 1:
             return first
         return dataclasses.replace(first, metrics={name: mean_of([one.metrics[name] for one in every]) for name in first.metrics}, seeds=[one.metrics for one in every])

@@ -67,6 +67,10 @@ def test_passages_in_training_and_in_every_question(base, here):
     ledgers = [read_json(here / "runs" / name / "ledger.json")["train"] for name in ("led", "plain")]
     assert ledgers[0]["used"] == ledgers[1]["used"] and ledgers[0]["tokens"]["in"] > ledgers[1]["tokens"]["in"] + 8 * ledgers[0]["used"], "passages stand in the training prompts"
     assert ledgers[0]["tokens"]["learned"] == ledgers[1]["tokens"]["learned"] and plain.verdict, "and nothing of them is learned by heart"
+    found = {name: results(here, name) for name in ("led", "plain")}
+    assert found["led"]["tuned"]["tokens"]["input"] > found["plain"]["tuned"]["tokens"]["input"] + 8 and "tuned_rag" not in found["led"], "the model is judged as it will be asked"
+    again = {row["name"]: row["value"] for row in luthier.evaluate("led").verdict["contestants"]}
+    assert again["tuned"] == pytest.approx(found["led"]["tuned"]["metrics"]["rouge_l"]["value"])
     from luthier.verbs.opening import open_run
 
     led = open_run("led", lambda event: None)
