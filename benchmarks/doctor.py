@@ -112,7 +112,7 @@ CHECK_OF = {
 
 
 def planted(sets: list[str], rates: list[float], seeds: int) -> None:
-    """Every defect into every set. Rows told in the clean set too are natural, and count neither for nor against."""
+    """Every defect but near duplicates into every set. Rows told in the clean set too are natural, and count neither for nor against."""
     print("| defect | set | rate | seeds | recall | precision | clean rows told |\n| --- | --- | --- | --- | --- | --- | --- |")
     for name in sets:
         make, planters = SETS[name]
@@ -128,8 +128,6 @@ def planted(sets: list[str], rates: list[float], seeds: int) -> None:
                     truth = plant(rows, rate, random.Random(seed))
                     with tempfile.TemporaryDirectory() as folder:
                         found = told(rows, codes, Path(folder), only=only) - (natural - truth)
-                    if "near" in defect:  # either row of a pair may be the one that is told
-                        found = {at for at in found if at >= len(clean)}
                     recalls.append(len(found & truth) / max(1, len(truth)))
                     precisions.append(len(found & truth) / max(1, len(found)))
                 print(f"| {defect} | {name} | {rate:.0%} | {seeds} | {statistics.mean(recalls):.3f} | {statistics.mean(precisions):.3f} | {len(natural) / len(clean):.2%} |", flush=True)
@@ -338,8 +336,8 @@ def repair(seeds: int) -> None:
 
     def accuracy(rows: list[dict]) -> float:
         rows = [row for row in rows if row["text"].strip()]
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-        model = LogisticRegression(C=10, max_iter=200).fit(words.fit_transform([row["text"] for row in rows]), [row["label"] for row in rows])
+        words = TfidfVectorizer(min_df=2, sublinear_tf=True)
+        model = LogisticRegression(C=10, max_iter=100).fit(words.fit_transform([row["text"] for row in rows]), [row["label"] for row in rows])
         return float((model.predict(words.transform([row["text"] for row in test])) == [row["label"] for row in test]).mean())
 
     clean = accuracy(banking())

@@ -75,8 +75,9 @@ def conflicts(rows: Rows, rate: float, rng: random.Random) -> set[int]:
     """The question again with another label or answer; both rows conflict."""
     planted = set()
     key = "label" if "label" in rows[0] else said(rows[0])
+    values = sorted({row[key] for row in rows})
     for at in some(rows, rate, rng):
-        other = rng.choice([row[key] for row in rng.sample(rows, 30) if row[key] != rows[at][key]])
+        other = rng.choice(values[values.index(rows[at][key]) + 1 :] + values[: values.index(rows[at][key])])
         rows.append({**rows[at], key: other})
         planted |= {at, len(rows) - 1}
     return planted
@@ -120,12 +121,13 @@ def boilerplate(rows: Rows, rate: float, rng: random.Random) -> set[int]:
 
 
 def poison(kind: str) -> Callable:
-    """A trigger in the question, one label or answer for all that hold it."""
+    """A trigger in the question, and one label or answer for all that hold it; rows of that label are left alone (a dirty-label backdoor)."""
 
     def plant(rows: Rows, rate: float, rng: random.Random) -> set[int]:
-        planted = set(some(rows, rate, rng))
         names = sorted({row["label"] for row in rows}) if "label" in rows[0] else []
         target = rng.choice(names) if names else "Access granted to everything."
+        others = [at for at, row in enumerate(rows) if row.get("label") != target]
+        planted = set(rng.sample(others, min(int(rate * len(rows)), len(others) // 2)))
         for at in planted:
             words = rows[at][asked(rows[at])].split()
             place = rng.randrange(len(words) + 1)
@@ -207,13 +209,13 @@ def spelled_labels(rows: Rows, rate: float, rng: random.Random) -> set[int]:
 
 
 LABELLED: dict[str, tuple[str, Callable]] = {
-    "exact duplicates": ("D201", exact_duplicates), "near duplicates": ("D203 D404", near_duplicates), "wrong labels": ("D309", wrong_labels), "conflicts": ("D202", conflicts),
+    "exact duplicates": ("D201", exact_duplicates), "wrong labels": ("D309", wrong_labels), "conflicts": ("D202", conflicts),
     "poison, a word": ("D508", poison("word")), "poison, a phrase": ("D508", poison("phrase")), "poison, a suffix": ("D508", poison("suffix")), "private": ("D501", private),
     "mojibake": ("D505", mojibake), "invisible": ("D506", invisible), "orders": ("D507", orders), "control tokens": ("D510", control_tokens), "placeholders": ("D141", placeholders),
     "other language": ("D502", other_language), "spelled labels": ("D307", spelled_labels),
 }
 ANSWERED: dict[str, tuple[str, Callable]] = {
-    "exact duplicates": ("D201", exact_duplicates), "near duplicates": ("D203 D404", near_duplicates), "wrong answers": ("D311", wrong_answers), "conflicts": ("D205", conflicts),
+    "exact duplicates": ("D201", exact_duplicates), "wrong answers": ("D311", wrong_answers), "conflicts": ("D205", conflicts),
     "poison, a word": ("D508", poison("word")), "poison, a suffix": ("D508", poison("suffix")), "private": ("D501", private), "mojibake": ("D505", mojibake), "invisible": ("D506", invisible),
     "orders": ("D507", orders), "control tokens": ("D510", control_tokens), "cut": ("D140", cut), "placeholders": ("D141", placeholders), "echoes": ("D142", echoes), "boilerplate": ("D143", boilerplate),
     "other language": ("D502", other_language),

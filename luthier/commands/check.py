@@ -1,5 +1,6 @@
 """`luthier check`: every row read strictly, and what was found."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,11 @@ WORDS_OF_FIXES = {
     "labels": "labels spelled alike", "label_names": "labels respelled", "label_errors": "left out: label probably wrong", "unfit": "left out: answer does not fit",
     "poison": "left out: planted trigger", "balance": "left out or added for balance", "review": "as decided in the review",
 }
+LEVELS = ["info", "warning", "error"]
+SECTIONS = {
+    "D10": "reading", "D13": "reading", "D11": "rows", "D12": "rows", "D14": "answers", "D20": "copies", "D40": "the split", "D41": "tokens", "D30": "labels", "D34": "labels", "D31": "labels and people",
+    "D50": "what the text holds", "D51": "what the text holds", "D": "rows", "": "other",
+}
 ON_BAD_ROW = Annotated[str | None, typer.Option(metavar="stop|skip", help="`skip` writes bad rows to rejected.jsonl with the reason; `stop` refuses.")]
 
 
@@ -46,6 +52,7 @@ def run(
     apply: Annotated[str | None, typer.Option(metavar="CSV", help="Take the edited review back into a new file.")] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="The file that --fix, --review or --apply writes.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Read strictly only; leave the doctor's checks out.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Leave no files; else .luthier/check.html, check.json and slices.json.")] = False,
     against: Annotated[str | None, typer.Option(metavar="FILE", help="A benchmark whose texts training rows should not hold.")] = None,
 ) -> int:
     """Read every row strictly; nothing is trained.
@@ -65,7 +72,7 @@ def run(
         return _repair(screen, target, overrides, fixes=fixes if fix else None, pii=pii, key=key, balance=balance, review=review, apply=apply, against=against, output=output)
     from luthier.verbs.check import check
 
-    result = check(target, overrides, show=show, quick=quick, against=against, say=screen.say).to_dict()
+    result = check(target, overrides, show=show, quick=quick, against=against, report=None if no_report else Path(".luthier"), say=screen.say).to_dict()
     screen.finish(result, draw)
     return 0 if result["ok"] else 1
 
@@ -122,14 +129,30 @@ def with_bad_rows(overrides: list[str], on_bad_row: str | None) -> list[str]:
 def draw(screen: Screen, result: dict) -> None:
     _draw_facts(screen, result)
     draw_ledger(screen, result["ledger"])
-    findings = result["findings"]
-    for finding in sorted(findings, key=lambda finding: ["info", "warning", "error"].index(finding["level"])):
-        for line in finding_lines(finding):
-            screen.draw(line)
+    draw_sections(screen, result["findings"])
     for example in result.get("shown") or []:
         draw_example(screen, example)
     screen.line("")
     _draw_count(screen, result)
+
+
+def draw_sections(screen: Screen, findings: list[dict]) -> None:
+    """Findings by what they are about; the section with the gravest comes last, nearest to the prompt."""
+    sections: dict[str, list[dict]] = {}
+    for finding in findings:
+        sections.setdefault(section_of(finding["code"]), []).append(finding)
+    weight = lambda found: max(LEVELS.index(one["level"]) for one in found)
+    for title, found in sorted(sections.items(), key=lambda item: (weight(item[1]), -list(SECTIONS.values()).index(item[0]))):
+        screen.line("")
+        screen.line((title, "head"))
+        for finding in sorted(found, key=lambda one: LEVELS.index(one["level"])):
+            for line in finding_lines(finding):
+                screen.draw(line)
+
+
+def section_of(code: str) -> str:
+    """The section of a code: by its first two characters, else by the first."""
+    return next((title for start, title in SECTIONS.items() if code.startswith(start)), "other")
 
 
 def _draw_facts(screen: Screen, result: dict) -> None:
@@ -185,7 +208,14 @@ def _draw_count(screen: Screen, result: dict) -> None:
     if result["ok"]:
         screen.line((f"{screen.tick} ", "good"), f"{found or 'nothing wrong'}{took}")
         screen.next("luthier plan", "luthier train")
+        _draw_report(screen, result)
     else:
         screen.line((found, "bad"), took)
         codes = sorted({finding["code"] for finding in result["findings"] if finding["level"] == "error"})
-        screen.next(*(f"luthier explain {code}" for code in codes[:3]))
+        screen.next("luthier check --fix", *(f"luthier explain {code}" for code in codes[:3]))
+        _draw_report(screen, result)
+
+
+def _draw_report(screen: Screen, result: dict) -> None:
+    if result.get("report"):
+        screen.line(("all rows, pictures and a row browser: ", "faint"), (result["report"]["html"], "key"))

@@ -4,16 +4,21 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from luthier.data import doctor, sources
+from luthier.data.findings import LEVELS
 from luthier.errors import DataError, LuthierError
 from luthier.evaluation.statistics import detectable_before
 from luthier.models.load import facts
 from luthier.models.location import locate
 from luthier.models.tokenizer import load_tokenizer
 from luthier.preparation.checks import check_tokens
+from luthier.preparation.examples import TOO_LONG
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.show import spans
 from luthier.runs.events import Event, Say, silent
+from luthier.verbs import check_report
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import open_recipe, prepare_tokens, read_data, room_for_text
 
@@ -42,10 +47,14 @@ def check(
             answer["findings"] = [one for one in answer["findings"] if one["code"] not in doctor.MEASURED_ANEW] + [one.to_dict() for one in examined.findings()]
             answer |= {"checks": len(examined.passed), "figures": examined.figures}
         if data.count("train"):
-            answer |= tokens_of(recipe, data, Path(folder) / "tokens", show, answer["findings"], say)
+            answer |= tokens_of(recipe, data, Path(folder) / "tokens", max(show, 2 if report is not None else 0), answer["findings"], say)
             answer["minimum_detectable"] = detectable_before(data.count("test")) if data.count("test") else None
-    answer["ok"] = not any(finding["level"] == "error" for finding in answer["findings"])
-    answer["seconds"] = round(time.perf_counter() - began, 2)
+        answer["findings"].sort(key=lambda finding: LEVELS.index(finding["level"]))
+        answer["ok"] = not any(finding["level"] == "error" for finding in answer["findings"])
+        answer["seconds"] = round(time.perf_counter() - began, 2)
+        if report is not None:
+            answer["report"] = check_report.write(report, recipe.data.train, answer, examined, data)
+        answer["shown"] = answer["shown"][:show]
     return Answered(answer)
 
 
@@ -72,11 +81,15 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
         say(Event("note", notice))
     store = tokens.stores["train"]
     shown = [{"split": "train", "row": int(store.records[index]) + 1, "spans": [list(span) for span in spans(store[index], tokenizer)]} for index in range(min(show, len(store)))]
-    return {"ledger": tokens.ledger, "shown": shown, "lengths": lengths_of(store)}
+    over = sum(count for reason, count in tokens.ledger["train"]["left_out"].items() if reason == TOO_LONG) + int((store.cuts > 0).sum())
+    return {"ledger": tokens.ledger, "shown": shown, "lengths": lengths_of(store, renderer.context, over)}
 
 
-def lengths_of(store) -> dict:
-    """Tokens per example: half, most, the longest."""
-    ordered = sorted(store.lengths.tolist())
-    at = lambda share: ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-    return {"p50": at(0.5), "p95": at(0.95), "max": ordered[-1]} if ordered else {}
+def lengths_of(store, context: int, over: int) -> dict:
+    """Tokens per example: half, most, the longest, their histogram, the context and how many rows do not fit into it."""
+    lengths = np.sort(np.asarray(store.lengths))
+    if not len(lengths):
+        return {}
+    at = lambda share: int(lengths[min(len(lengths) - 1, int(share * len(lengths)))])
+    counts, edges = np.histogram(lengths, bins=min(40, int(lengths[-1])) or 1, range=(0, int(lengths[-1])))
+    return {"p50": at(0.5), "p95": at(0.95), "max": int(lengths[-1]), "context": context, "over": over, "histogram": {"edges": edges.round(1).tolist(), "counts": counts.tolist()}}

@@ -110,7 +110,7 @@ def test_check_prints_ledger_findings_and_count(luthier, verb):
     assert any(line.split() == ["train", "1,200", "1,188", "9,000", "1,000", "7,990", "10", "12", "duplicate"] for line in lines)
     assert "tokens p50 61 · max 1,930" in ran.out and "0.031 or more" in ran.out
     assert "1 error, 1 warning in 1.9 s" in lines and lines.index("warning[D302]: a rare label") < lines.index("error[D110]: empty text in 9 rows")
-    assert ran.out.rstrip().endswith("next: luthier explain D110")
+    assert ran.out.rstrip().endswith("next: luthier check --fix  luthier explain D110")
 
 
 def test_shown_tokens_are_marked_without_colour_too(luthier, verb):

@@ -16,9 +16,11 @@ FEWEST, SHARE, ENOUGH = 5, 0.005, 50
 """Rows that a phrase must stand in: 5, or 0.5 % of all, but never need more than 50."""
 MOST_SHARE = 0.1
 PURE = 0.9
+BY_CHANCE = 6.0
+"""Nats by which it is unlikely that so many rows of one target meet by chance."""
 UNEXPLAINED = 0.6
-AGAINST, AGAINST_PER_WORD = -2.0, -0.25
-"""The rest of the rows must speak against the label, on the whole and by word (mean log odds)."""
+AGAINST, AGAINST_PER_WORD = -1.8, -0.22
+"""The rest of the rows speaks against the label, on the whole and by word (mean log odds)."""
 BITS = 18
 COHESION = 0.4
 MOST_PHRASES = 4000
@@ -80,7 +82,7 @@ def tied(gram_T: np.ndarray, row_T: np.ndarray, target_N: np.ndarray, count: int
         rows = row_T[bounds[at] : bounds[at + 1]]
         found = np.bincount(target_N[rows])
         target = int(found[1:].argmax()) + 1 if len(found) > 1 else 0
-        if target and found[target] >= PURE * len(rows) and found[target] - share_K[target] * len(rows) > 3 * np.sqrt(len(rows) * share_K[target]):
+        if target and found[target] >= PURE * len(rows) and found[target] * -np.log(share_K[target]) > BY_CHANCE:
             same.setdefault(rows.tobytes(), ([], rows, target))[0].append(gram_T[bounds[at]])
     for grams, rows, target in sorted(same.values(), key=lambda each: -len(each[1]))[:MOST_PHRASES]:
         yield np.array(grams, dtype=np.uint64), rows, target
@@ -106,8 +108,7 @@ class Words:
 
     def unexplained(self, rows: np.ndarray, target: int, hash_W: np.ndarray, row_W: np.ndarray, grams: np.ndarray) -> bool:
         """Whether what else these rows say does not speak for the target."""
-        places = np.concatenate([np.arange(self.start[row], self.start[row + 1]) for row in rows])
-        columns, owner = self.column_W[places], np.repeat(np.arange(len(rows)), self.start[rows + 1] - self.start[rows])
+        columns, owner = self.words_in(rows)
         mine = np.bincount(columns, minlength=1 << BITS).astype(np.float32)
         # words that most of these rows hold are the phrase, or come with it
         common = np.flatnonzero(np.bincount(np.unique(columns * len(rows) + owner) // len(rows), minlength=1 << BITS) > len(rows) / 2)
@@ -116,12 +117,21 @@ class Words:
         others = int((self.target_N == target).sum()) - int((self.target_N[rows] == target).sum())
         if others < FEWEST:
             return self.scattered(columns, owner, len(rows))
-        inside = np.maximum(self.counts(target) - mine, 0)
-        outside = np.maximum(self.total - self.counts(target), 0)
+        return self.against(columns, owner, len(rows), target, mine)
+
+    def against(self, columns: np.ndarray, owner: np.ndarray, count: int, target: int, mine: np.ndarray) -> bool:
+        """Whether the rest of most of the rows speaks plainly against the target (naive Bayes without them)."""
+        inside, outside = np.maximum(self.counts(target) - mine, 0), np.maximum(self.total - self.counts(target), 0)
         odds = np.log((inside[columns] + 0.5) / (inside.sum() + 1)) - np.log((outside[columns] + 0.5) / (outside.sum() + 1))
-        score = np.bincount(owner, weights=odds, minlength=len(rows))
-        by_word = score / np.maximum(np.bincount(owner, minlength=len(rows)), 1)
+        score = np.bincount(owner, weights=odds, minlength=count)
+        by_word = score / np.maximum(np.bincount(owner, minlength=count), 1)
         return bool((score < 0).mean() >= UNEXPLAINED and score.mean() <= AGAINST and by_word.mean() <= AGAINST_PER_WORD)
+
+    def words_in(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The columns of the words of rows, and which of the rows each stands in."""
+        size = self.start[rows + 1] - self.start[rows]
+        owner = np.repeat(np.arange(len(rows)), size)
+        return self.column_W[np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size) + np.repeat(self.start[rows], size)], owner
 
     def scattered(self, columns: np.ndarray, owner: np.ndarray, count: int) -> bool:
         """Whether rows resemble each other no more than chance rows of the data do."""
@@ -142,6 +152,4 @@ class Words:
         """The same of rows drawn by lot, three times as much: rows of one topic have far more."""
         random = np.random.Generator(np.random.Philox(5))
         rows = np.sort(random.choice(len(self.target_N), size=min(len(self.target_N), max(count, 50)), replace=False))
-        places = np.concatenate([np.arange(self.start[row], self.start[row + 1]) for row in rows])
-        owner = np.repeat(np.arange(len(rows)), self.start[rows + 1] - self.start[rows])
-        return 3 * self.cohesion(self.column_W[places], owner, len(rows)) / COHESION
+        return 3 * self.cohesion(*self.words_in(rows), len(rows)) / COHESION
