@@ -349,11 +349,13 @@ def repair(seeds: int) -> None:
                 writer = csv.DictWriter(stream, ["text", "label"])
                 writer.writeheader()
                 writer.writerows(rows)
-            made = mending.mend(DataSettings(train=str(path)), mending.chosen("plain,label_errors,poison,conflicts"), task="classification", record=None)
-            with open(made.file, newline="", encoding="utf-8") as stream:
-                fixed = [*csv.DictReader(stream)]
-        before, after = accuracy(rows), accuracy(fixed)
-        print(f"repair, seed {seed}: damaged {before:.4f}, fixed {after:.4f}, clean {clean:.4f}: {(after - before) / (clean - before):.0%} of the loss is back; {made.done}", flush=True)
+            before = accuracy(rows)
+            for fixes in ("plain,label_errors,poison,conflicts", "plain,relabel,poison,conflicts"):
+                made = mending.mend(DataSettings(train=str(path)), mending.chosen(fixes), task="classification", record=None)
+                with open(made.file, newline="", encoding="utf-8") as stream:
+                    fixed = [*csv.DictReader(stream)]
+                after = accuracy(fixed)
+                print(f"repair --fix {fixes}, seed {seed}: damaged {before:.4f}, fixed {after:.4f}, clean {clean:.4f}: {(after - before) / (clean - before):.0%} of the loss is back; {made.done}", flush=True)
 
 
 def main() -> None:

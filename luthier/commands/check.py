@@ -28,7 +28,7 @@ WORDS = Annotated[
 WORDS_OF_FIXES = {
     "unreadable": "left out: cannot be read or used", "duplicates": "left out: copies of an earlier row", "near_duplicates": "left out: near copies", "leakage": "left out: tested too",
     "pii": "private things replaced", "invisible": "invisible characters removed", "mojibake": "broken characters repaired", "control_tokens": "control tokens removed",
-    "labels": "labels spelled alike", "label_names": "labels respelled", "label_errors": "left out: label probably wrong", "unfit": "left out: answer does not fit",
+    "labels": "labels spelled alike", "label_names": "labels respelled", "label_errors": "left out: label probably wrong", "relabel": "labels rewritten as probably meant", "unfit": "left out: answer does not fit",
     "poison": "left out: planted trigger", "balance": "left out or added for balance", "review": "as decided in the review",
 }
 LEVELS = ["info", "warning", "error"]

@@ -17,7 +17,7 @@ from luthier.data.checks.overlap import REASON as OVERLAP
 from luthier.data.dataset import DataSet, build
 from luthier.data.doctor import Examined
 from luthier.data.findings import Finding
-from luthier.data.fixes import FIXES, PLAIN, Change, LeaveOut, Relabel, judged
+from luthier.data.fixes import FIXES, LAST, PLAIN, Change, LeaveOut, Relabel, judged
 from luthier.data.seen import Seen
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source, folder
@@ -25,7 +25,7 @@ from luthier.errors import RecipeError
 from luthier.files import replacing, sha256_file
 from luthier.runs.events import Event, Say, silent
 
-MOST_ROUNDS = 8
+MOST_ROUNDS = 12
 SHOWN = 2000
 """Characters of a text in the patch."""
 
@@ -101,7 +101,7 @@ def names_of(source: Source, output: Path | None = None) -> tuple[Path, Path]:
 
 
 def mend(settings: DataSettings, fixes: Iterable[str], *, task: str | None, record: type | None, options: Options | None = None, output: Path | None = None, extra: Callable | None = None, identity=None, rounds: int = MOST_ROUNDS, say: Say = silent) -> Mended:
-    """Repair the training source of `settings` with the named fixes. `extra(examined, data, rows)` may add rows or leave some out (balance)."""
+    """Repair the training source of `settings` with the named fixes. `extra(plan, data, examined)` may plan more in the judged round (balance, a review)."""
     # private things first, so that nothing of them stands in what the patch shows of later changes
     fixes, options = sorted(fixes, key=lambda name: name != "pii"), options or Options()
     source = sources.locate(settings.train)["train"]
@@ -111,22 +111,28 @@ def mend(settings: DataSettings, fixes: Iterable[str], *, task: str | None, reco
     patches: list[dict] = []
     with tempfile.TemporaryDirectory(prefix="luthier-fix-") as place:
         current, origin = source, None
-        for number in range(rounds):
-            now = [name for name in fixes if not judged(name) or (number == 0 and name not in done_before)]
+        plain = [name for name in fixes if not judged(name)]
+        # what is plain comes first, until nothing of it is left; then what is judged, once; then what is plain again
+        due = [name for name in fixes if judged(name) and name not in done_before] + (["balance"] if "balance" in fixes and "balance" not in done_before else []) + (["review"] if rounds == 1 else [])
+        number, judging, made = -1, not plain, None
+        while (number := number + 1) < rounds:
+            now = [name for name in plain if name != LAST or not due] + (due if judging else [])
             kind = {"identity": identity} if identity else {}
             data = build(replace(settings, train=str(current.paths[0]) if number else settings.train, on_bad_row="skip"), task=task, record=record, folder=Path(place) / f"data{number}", strict=False, say=silent, **kind)
             examined = doctor.examine(data, only=checks_of(now, data), against=options.against if "benchmark" in now else None, say=silent)
             plan = planned(now, data, examined, current, options)
-            if extra is not None and number == 0 and not ("balance" in fixes and "balance" in done_before):
+            if extra is not None and judging and due:
                 extra(plan, data, examined)
             say(Event("note", f"round {number + 1}: {len(plan.leave):,} rows to leave out, {len(plan.labels):,} labels to rewrite"))
             target = Path(place) / f"round{number}{folder.format_suffix(fixed)}"
             made = Round(plan, origin)
             targets.write(target, made.rows(current), like=source.paths[0] if source.paths else None)
             current, origin = Source(str(target), (target,)), made.origin
-            if not made.patch:
-                break
             patches += made.patch
+            due, settled = [] if judging else due, not made.patch
+            if settled and not due and (LAST in now or LAST not in plain):
+                break
+            judging = settled and bool(due)
         actions = Counter(one["action"] for one in patches)
         rows_in, rows_out = len(made.origin) + actions["leave out"] - actions["add"], len(made.origin)
         if patches:
@@ -139,7 +145,7 @@ def mend(settings: DataSettings, fixes: Iterable[str], *, task: str | None, reco
     done = Counter(one["fix"] for one in patches)
     if patches:
         write_patch(patch, {"source": source.name, "source_sha256": before, "result": str(fixed), "result_sha256": sha256_file(fixed), "fixes": sorted({*fixes, *done_before}), "rows_in": rows_in, "rows_out": rows_out, "done": dict(done)}, patches)
-    return Mended(str(fixed) if patches else None, str(patch) if patches else None, rows_in, rows_out, dict(done), number + 1, before)
+    return Mended(str(fixed) if patches else None, str(patch) if patches else None, rows_in, rows_out, dict(done), min(number + 1, rounds), before)
 
 
 def history(source: Source, fingerprint: str) -> set[str]:
@@ -163,7 +169,7 @@ def checks_of(fixes: Iterable[str], data: DataSet) -> list[str]:
     """The checks that these fixes need."""
     needs = {
         "near_duplicates": "near duplicates", "leakage": "near duplicates", "cut": "answers", "placeholders": "answers", "echoes": "answers", "refusals": "answers", "conflicts": "answers",
-        "repeats": "turns", "tool_calls": "turns", "injections": "characters", "languages": "languages", "label_errors": "suspected labels", "unfit": "unfit answers", "poison": "poison",
+        "repeats": "turns", "tool_calls": "turns", "injections": "characters", "languages": "languages", "label_errors": "suspected labels", "relabel": "suspected labels", "unfit": "unfit answers", "poison": "poison",
         "label_names": "label names", "balance": "people",
     }
     return sorted({needs[name] for name in fixes if name in needs})

@@ -43,7 +43,7 @@ class Languages:
         best = count.argmax(axis=1)
         top = count[np.arange(len(batch)), best]
         second = np.partition(count, -2, axis=1)[:, -2]
-        sure = (total >= LEAST_WORDS) & (top >= 2.5) & (top > 2 * second) & (top >= 0.12 * total)
+        sure = (total >= LEAST_WORDS) & (top >= 2.5) & (top > 1.6 * second) & (top >= 0.12 * total)
         language = np.where(sure, best, UNKNOWN)
         if not batch.blob.isascii():
             self.scripts(batch, language)

@@ -15,7 +15,7 @@ FEWEST_PER_LABEL = 3
 OWN, OTHER = 0.4, 0.7
 """The own label is less sure than this part of what is usual for it, another label surer than that part of what is usual for that."""
 DIMENSIONS = 512
-MOST_SUSPECTS = 0.3
+MOST_SUSPECTS = 0.5
 
 
 def check(sample: Sample, seen: Seen, embed: Embed | None = None) -> Iterator[Found]:

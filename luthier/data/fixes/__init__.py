@@ -34,6 +34,7 @@ class Relabel:
 
     codes: tuple[str, ...]
     words: str
+    judged: bool = False
 
 
 FIXES: dict[str, LeaveOut | Change | Relabel] = {
@@ -59,14 +60,17 @@ FIXES: dict[str, LeaveOut | Change | Relabel] = {
     "mojibake": Change(("D505",), "broken characters", characters.unbroken),
     "control_tokens": Change(("D510",), "control tokens", characters.without_tokens),
     "labels": Relabel(("D307",), "labels that differ only in spelling"),
+    "relabel": Relabel(("D309",), "labels that are probably wrong, by the label that is probably meant", judged=True),
     "label_names": Relabel(("D308",), "rare labels spelled nearly as common ones"),
 }
 PLAIN = ("unreadable", "duplicates", "invisible", "mojibake", "labels")
 """What a bare `--fix` does: what nobody would decide otherwise."""
-ALL = tuple(name for name in FIXES if name not in ("conflicts", "benchmark", "languages"))
+ALL = tuple(name for name in FIXES if name not in ("conflicts", "benchmark", "languages", "relabel"))
 """What `--fix all` does."""
 BALANCE = "balance"
+LAST = "conflicts"
+"""Made after what is judged, which may have settled the conflict."""
 
 
 def judged(name: str) -> bool:
-    return isinstance(FIXES.get(name), LeaveOut) and FIXES[name].judged
+    return name in FIXES and not isinstance(FIXES[name], Change) and FIXES[name].judged

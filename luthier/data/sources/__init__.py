@@ -9,7 +9,7 @@ from pathlib import Path
 
 from luthier.data.findings import Finding
 from luthier.data.settings import LARGEST_LINE
-from luthier.data.sources import conll, csv, folder, hub, json_array, jsonl, parquet, stdin, text
+from luthier.data.sources import conll, csv, folder, hub, json_array, jsonl, parquet, sqlite, stdin, text
 from luthier.data.sources.lines import head_of
 from luthier.data.sources.rows import Place, Row
 from luthier.data.sources.strict_json import Fault, parse
@@ -46,11 +46,16 @@ class Source:
     """Its files, in order."""
     split: "hub.HubSplit | None" = None
     """Instead of files, a split of the hub."""
+    query: str | None = None
+    """Of a database: the table or the SELECT; empty is its only table."""
 
     def rows(self, max_line_bytes: int = LARGEST_LINE) -> Iterator[Row | Finding]:
         """Rows and findings in order; numbers run on over the files of a folder."""
         if self.split is not None:
             yield from self.split.rows(max_line_bytes)
+            return
+        if self.query is not None:
+            yield from sqlite.read(self.paths[0], Place(self.name), self.query)
             return
         before = 0
         for path in self.paths:
@@ -68,7 +73,7 @@ class Source:
 
     def fingerprint(self) -> str:
         """SHA-256 of the content (of a hub split: of the files it was made from)."""
-        return self.split.fingerprint() if self.split is not None else digest(*(sha256_file(path) for path in self.paths))
+        return self.split.fingerprint() if self.split is not None else digest(*(sha256_file(path) for path in self.paths), *([self.query] if self.query else []))
 
     def state(self) -> tuple:
         """Size and time of the files: another value later means that they changed while they were read."""
@@ -131,6 +136,8 @@ def locate(name: str) -> dict[str, Source]:
         return {"train": Source("stdin", (stdin.spooled(),))}
     if not name:
         raise DataError("no data is named", code="D130", hint="set data.train to a file, a folder, a hub id or `-` for stdin")
+    if database := sqlite.parse_name(name):
+        return {"train": Source(name, (database[0],), query=database[1])}
     path = Path(name)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -150,7 +157,7 @@ def known(path: Path) -> Path:
     """The path, where its suffix is one that is read, or says nothing and its content is text."""
     suffix = folder.format_suffix(path)
     if suffix and suffix not in SUFFIXES:
-        if suffix in (".arrow", ".xlsx", ".xls", ".zip", ".tar", ".tgz", ".db", ".sqlite", ".pkl", ".pickle", ".npz", ".npy", ".bin", ".pdf", ".docx", ".html", ".xml", ".yaml", ".yml"):
+        if suffix in (".arrow", ".xlsx", ".xls", ".zip", ".tar", ".tgz", ".pkl", ".pickle", ".npz", ".npy", ".bin", ".pdf", ".docx", ".html", ".xml", ".yaml", ".yml"):
             raise DataError(f"{path} is a {suffix} file, which is not read", code="D131", file=str(path), hint=f"write it as one of: {', '.join(SUFFIXES)} (each may be .gz)")
     return path
 
