@@ -15,6 +15,7 @@ from luthier.commands import (
     check,
     compare,
     config,
+    data,
     demo,
     doctor,
     evaluate,
@@ -73,6 +74,7 @@ for _name, _module in MORE.items():
     _add(app, _name, _module.run, examples=_module.EXAMPLES, panel="more")
 _add_group("runs", runs.MEMBERS, help=runs.HELP, examples=runs.EXAMPLES)
 _add_group("keys", keys.MEMBERS, help=keys.HELP, examples=keys.EXAMPLES)
+_add_group("data", data.MEMBERS, help=data.HELP, examples=data.EXAMPLES)
 _add_group("config", config.MEMBERS, help=config.HELP, examples=config.EXAMPLES)
 
 

@@ -21,7 +21,7 @@ from luthier.runs.events import Event
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "peft", "sklearn", "datasets", "pyarrow", "pydantic", "numpy", "scipy", "accelerate"}
-LEAVES = [[name] for name in [*FIRST, *MORE]] + [["runs", name] for name in ("ls", "show", "diff")] + [["config", name] for name in ("show", "fill", "schema")]
+LEAVES = [[name] for name in [*FIRST, *MORE]] + [["runs", name] for name in ("ls", "show", "diff")] + [["data", name] for name in ("gather", "from-table", "convert", "join", "sample", "mix")] + [["config", name] for name in ("show", "fill", "schema")]
 
 
 def program(*words: str, **more) -> subprocess.CompletedProcess:
@@ -46,7 +46,7 @@ def test_the_first_eight_verbs_come_first(luthier):
     ran = luthier("--help")
     first, more = ran.out.split("more\n")
     assert re.findall(r"^  (\w+) ", first, re.M) == ["demo", "init", "check", "plan", "train", "predict", "chat", "eval"]
-    assert re.findall(r"^  (\w+) ", more, re.M) == [*MORE, "runs", "keys", "config"]
+    assert re.findall(r"^  (\w+) ", more, re.M) == [*MORE, "runs", "keys", "data", "config"]
     assert ran.out.startswith("$ luthier init")
     assert luthier().out == ran.out
 

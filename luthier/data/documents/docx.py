@@ -43,7 +43,7 @@ def part(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
 
 def words(paragraph) -> str:
     """The text of a paragraph; tabs and breaks are kept."""
-    pieces = {f"{SPACE}t": lambda one: one.text or "", f"{SPACE}tab": lambda one: "\t", f"{SPACE}br": lambda one: "\n"}
+    pieces = {f"{SPACE}t": lambda one: (one.text or "") + "".join(inner.tail or "" for inner in one), f"{SPACE}tab": lambda one: "\t", f"{SPACE}br": lambda one: "\n"}
     return "".join(pieces[one.tag](one) for one in paragraph.iter() if one.tag in pieces).strip()
 
 
