@@ -21,8 +21,8 @@ BY_CHANCE = 6.0
 UNEXPLAINED = 0.6
 AGAINST, AGAINST_PER_WORD = -1.8, -0.22
 """The rest of the rows speaks against the label, on the whole and by word (mean log odds)."""
-MANY, LIKE_CHANCE = 30, 1.3
-"""So many rows that resemble each other hardly more than chance rows do have nothing in common but the phrase."""
+MANY, LIKE_CHANCE, RARE = 30, 1.3, 0.2
+"""So many rows of one rare target that resemble each other hardly more than chance rows do have nothing in common but the phrase."""
 BITS = 18
 COHESION = 0.4
 MOST_PHRASES = 4000
@@ -119,7 +119,7 @@ class Words:
         others = int((self.target_N == target).sum()) - int((self.target_N[rows] == target).sum())
         if others < FEWEST:
             return self.scattered(columns, owner, len(rows))
-        by_chance = len(rows) >= MANY and self.cohesion(columns, owner, len(rows)) < LIKE_CHANCE * self.cohesion_of_chance(len(rows)) * COHESION / 3
+        by_chance = len(rows) >= MANY and (self.target_N == target).mean() <= RARE and self.cohesion(columns, owner, len(rows)) < LIKE_CHANCE * self.cohesion_of_chance(len(rows)) * COHESION / 3
         return by_chance or self.against(columns, owner, len(rows), target, mine)
 
     def against(self, columns: np.ndarray, owner: np.ndarray, count: int, target: int, mine: np.ndarray) -> bool:
