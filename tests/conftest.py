@@ -9,7 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_models import CONFIGURATIONS, ENCODER_DECODERS, ENCODERS, SPECIAL, TEMPLATE  # noqa: E402  (found through the line above)
+from tiny_models import ENCODERS, SHAPES, SPECIAL, TEMPLATE  # noqa: E402  (found through the line above)
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +59,11 @@ def write_model(folder: Path, name: str, tokenizer) -> None:
     import torch
     import transformers
 
-    config_class, fields = (CONFIGURATIONS | ENCODER_DECODERS)[name]
+    config_class, fields = SHAPES[name]
     config = getattr(transformers, config_class)(**fields)
     config.eos_token_id = tokenizer.eos_token_id
     config.bos_token_id = tokenizer.bos_token_id
-    auto = transformers.AutoModelForMaskedLM if name in ENCODERS else transformers.AutoModelForSeq2SeqLM if name in ENCODER_DECODERS else transformers.AutoModelForCausalLM
+    auto = transformers.AutoModelForMaskedLM if name in ENCODERS else transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(len(name))
         network = auto.from_config(config)

@@ -48,3 +48,28 @@ ENCODER_DECODERS = {
 }
 """Shapes of networks that read one text and write another."""
 ENCODERS = ("bert", "roberta", "distilbert", "deberta", "modernbert")
+
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+BART = {**ENCODER_DECODERS["bart"][1]}
+FURTHER = {  # one for each architecture that the tests above leave out; the matrix of contracts takes them all
+    "smollm3": ("SmolLM3Config", {**WIDTHS, "num_key_value_heads": 2, "pad_token_id": 0}),
+    "olmo": ("OlmoConfig", {**WIDTHS, "num_key_value_heads": 2, "pad_token_id": 0}),
+    "olmo2": ("Olmo2Config", {**WIDTHS, "num_key_value_heads": 2, "pad_token_id": 0}),
+    "stablelm": ("StableLmConfig", {**WIDTHS, "num_key_value_heads": 2}),
+    "ministral": ("MinistralConfig", {**WIDTHS, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 64}),
+    "gemma3_text": ("Gemma3TextConfig", {**WIDTHS, "num_key_value_heads": 2, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 64}),
+    "deepseek_v2": ("DeepseekV2Config", {
+        **WIDTHS, "moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1, "n_group": 2, "topk_group": 1, "first_k_dense_replace": 1,
+        "kv_lora_rank": 8, "q_lora_rank": 12, "qk_rope_head_dim": 4, "qk_nope_head_dim": 8, "v_head_dim": 8, "head_dim": 4,
+    }),
+    "electra": ("ElectraConfig", {**WIDTHS, "embedding_size": 32, **NO_DROPOUT}),
+    "xlm-roberta": ("XLMRobertaConfig", {**WIDTHS, "pad_token_id": 0, **NO_DROPOUT}),
+    "camembert": ("CamembertConfig", {**WIDTHS, "pad_token_id": 0, **NO_DROPOUT}),
+    "deberta_v1": ("DebertaConfig", {**WIDTHS, "relative_attention": True, "pos_att_type": "c2p|p2c", "max_relative_positions": -1, "pooler_hidden_size": 32, **NO_DROPOUT}),
+    "mt5": ("MT5Config", {**ENCODER_DECODERS["t5"][1], "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "pegasus": ("PegasusConfig", {**BART}),
+    "mbart": ("MBartConfig", {**BART}),
+}
+ENCODERS += ("electra", "xlm-roberta", "camembert", "deberta_v1")
+SHAPES = {**CONFIGURATIONS, **ENCODER_DECODERS, **FURTHER}
+"""Every tiny network by its name."""

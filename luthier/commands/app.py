@@ -28,6 +28,7 @@ from luthier.commands import (
     plan,
     predict,
     push,
+    recipes,
     report,
     runs,
     serve,
@@ -75,6 +76,7 @@ for _name, _module in MORE.items():
 _add_group("runs", runs.MEMBERS, help=runs.HELP, examples=runs.EXAMPLES)
 _add_group("keys", keys.MEMBERS, help=keys.HELP, examples=keys.EXAMPLES)
 _add_group("data", data.MEMBERS, help=data.HELP, examples=data.EXAMPLES)
+_add_group("recipes", recipes.MEMBERS, help=recipes.HELP, examples=recipes.EXAMPLES)
 _add_group("config", config.MEMBERS, help=config.HELP, examples=config.EXAMPLES)
 
 

@@ -34,7 +34,7 @@ def draw(screen: Screen, result: dict) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="faint", no_wrap=True)
     table.add_column()
-    for name, words in (("model", _model(result)), ("method", _method(result)), ("memory", _memory(result)), ("time", _time(result)), ("disk", _disk(result))):
+    for name, words in (("model", _model(result)), ("method", _method(result)), ("will load", _homes(result)), ("memory", _memory(result)), ("time", _time(result)), ("disk", _disk(result))):
         if words:
             table.add_row(name, words)
     screen.draw(table)
@@ -63,8 +63,16 @@ def _method(result: dict) -> Text:
     share = f"trains {short(method['trainable'])} weights" if method.get("trainable") else ""
     if share and result["model"].get("parameters"):
         share += f" ({method['trainable'] / result['model']['parameters']:.1%})"
-    loads = f"will load in {', '.join(method['loads_in'])}" if method.get("loads_in") else ""
-    return Text(" · ".join(filter(None, [method["name"], share, loads])))
+    return Text(" · ".join(filter(None, [method["name"], share])))
+
+
+def _homes(result: dict) -> Text | None:
+    """Where the result will load, and where not and why."""
+    found = result["method"].get("homes") or {name: "yes" for name in result["method"].get("loads_in") or []}
+    good = [name + (f" ({words.removeprefix('yes, ')})" if words != "yes" else "") for name, words in found.items() if words.startswith("yes")]
+    bad = [f"{name} ({words.removeprefix('no, ')})" for name, words in found.items() if words.startswith("no")]
+    parts = [f"in {', '.join(good)}" if good else "", f"not in {', '.join(bad)}" if bad else ""]
+    return Text("; ".join(filter(None, parts))) if found else None
 
 
 def _memory(result: dict) -> Text:

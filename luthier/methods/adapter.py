@@ -23,6 +23,7 @@ class Adapter(Injected):
     name: ClassVar[str] = "adapter"
     kind: ClassVar[str] = "BOTTLENECK"
     merges: ClassVar[bool] = False
+    in_peft: ClassVar[str] = ", once luthier/methods/bottleneck.py is imported"
 
     style: Literal["houlsby", "pfeiffer", "parallel"] = "pfeiffer"
     """houlsby: behind attention and feed-forward; pfeiffer: behind the feed-forward only; parallel: beside the feed-forward."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
-from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils import ModulesToSaveWrapper, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 
 from luthier.errors import CheckpointError, RecipeError, Refused
@@ -174,5 +174,14 @@ def merge_onto(fresh: LanguageModel, network: PeftModel) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         set_peft_model_state_dict(merged, get_peft_model_state_dict(network, save_embedding_layers=False))
-    merged = merged.merge_and_unload(safe_merge=True)
+        unwrap_whole(merged)
+        merged = merged.merge_and_unload(safe_merge=True)
     return transformer_of(merged).requires_grad_(True)
+
+
+def unwrap_whole(network: PeftModel) -> None:
+    """Put modules that were learned whole back to their places; PEFT's own merging expects each to be one layer. Tied embeddings stay tied by PEFT's way."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper) and not hasattr(module.original_module, "weight"):
+            parent, last = network.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
+            setattr(parent, last, module.modules_to_save[module.active_adapters[0]])

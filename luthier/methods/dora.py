@@ -19,6 +19,7 @@ class DoRA(LoRA):
     """LoRA for directions, and a learned length beside it: learns more at small ranks, and costs more time."""
 
     name: ClassVar[str] = "dora"
+    adapter_in_vllm: ClassVar[bool] = False
 
     def refusal(self, head: str, family: Family) -> str | None:
         """Experts that share one tensor have no columns of their own."""

@@ -37,6 +37,13 @@ class Fronted(Injected):
         if not 1 <= self.tokens <= MOST:
             raise RecipeError(f"method.tokens is {self.tokens}; allowed is 1 to {MOST:,}", code="R126", field="method.tokens")
 
+    def fields(self, language_model: LanguageModel) -> dict:
+        """What every configuration of the kind says; PEFT has virtual positions for no head it has no word for, but for plain features."""
+        from luthier.methods import adapters
+
+        shared = adapters.shared_fields(language_model)
+        return shared | {"num_virtual_tokens": self.tokens, "num_transformer_submodules": 1, "task_type": shared["task_type"] or "FEATURE_EXTRACTION"}
+
     def apply(self, language_model: LanguageModel) -> nn.Module:
         """Freeze the network and put virtual positions in front."""
         from luthier.methods import virtual
@@ -49,7 +56,7 @@ class Fronted(Injected):
         from luthier.methods import virtual
 
         network = super().load(language_model, folder)
-        virtual.settle(network, network.peft_config["default"], language_model.family.reader)
+        virtual.settle(network, network.peft_config["default"], language_model.family)
         return network
 
     def merge(self, network: nn.Module, language_model: LanguageModel) -> nn.Module:

@@ -23,6 +23,8 @@ class Full:
     name: ClassVar[str] = "full"
     base_is_frozen: ClassVar[bool] = False
     merges: ClassVar[bool] = True
+    in_peft: ClassVar[str] = ""
+    adapter_in_vllm: ClassVar[bool] = False
     positions: ClassVar[int] = 0
 
     def refusal(self, head: str, family: Family) -> str | None:

@@ -20,6 +20,8 @@ class Injected:
     """PEFT's name of the type."""
     base_is_frozen: ClassVar[bool] = True
     merges: ClassVar[bool] = True
+    in_peft: ClassVar[str] = ""
+    adapter_in_vllm: ClassVar[bool] = False
     positions: ClassVar[int] = 0
 
     def configuration(self, language_model: LanguageModel) -> PeftConfig:

@@ -20,6 +20,10 @@ class Method(Protocol):
     """Whether the base's own weights stay as they are, so that they may be kept in low precision."""
     merges: ClassVar[bool]
     """Whether the result can become a plain network."""
+    in_peft: ClassVar[str]
+    """What PEFT needs beside the folder, in words that follow `yes`."""
+    adapter_in_vllm: ClassVar[bool]
+    """Whether vLLM takes the adapter as it is."""
     positions: int
     """Positions of the context that it takes for itself."""
 

@@ -26,8 +26,13 @@ def chosen(language_model: LanguageModel) -> dict[str, nn.Linear]:
     """The layers that become 4-bit: every linear layer of the body whose weights came from a file, by its full name."""
     network = language_model.network
     body, whole = body_of(network), set(inside_whole(network, saved_whole(language_model)))
-    inside = {id(module) for module in body.modules()}
-    return {name: module for name, module in network.named_modules() if type(module) is nn.Linear and id(module) in inside and name not in whole}
+    inside = {id(module) for module in body.modules() if module is not network.get_output_embeddings()}
+    # T5 casts what goes into these layers to the type of their weights, which for 4-bit ones is uint8: garbage without an error.
+    kept = set(network._keep_in_fp32_modules or ())
+    return {
+        name: module for name, module in network.named_modules()
+        if type(module) is nn.Linear and id(module) in inside and name not in whole and not kept & set(name.split("."))
+    }
 
 
 def quantise(language_model: LanguageModel) -> None:
@@ -71,7 +76,7 @@ def kept_dtype(network: nn.Module) -> torch.dtype:
 def left_alone(network: nn.Module) -> list[str]:
     """Full names of the linear layers that are not 4-bit, for whoever quantises the same base elsewhere."""
     transformer = transformer_of(network)
-    names = {name.split(".modules_to_save.")[0].removesuffix(".original_module") for name, module in transformer.named_modules() if type(module) is nn.Linear and ".lora_" not in name}
+    names = {name.split(".modules_to_save.")[0].removesuffix(".original_module").removesuffix(".base_layer") for name, module in transformer.named_modules() if type(module) is nn.Linear and ".lora_" not in name}
     return sorted(names)
 
 

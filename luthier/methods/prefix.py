@@ -37,9 +37,7 @@ class Prefix(Fronted):
         """PEFT's configuration."""
         from peft import PrefixTuningConfig
 
-        from luthier.methods import adapters
-
-        return PrefixTuningConfig(num_virtual_tokens=self.tokens, prefix_projection=False, num_transformer_submodules=1, **adapters.shared_fields(language_model))
+        return PrefixTuningConfig(prefix_projection=False, **self.fields(language_model))
 
     def apply(self, language_model: LanguageModel) -> nn.Module:
         network = super().apply(language_model)

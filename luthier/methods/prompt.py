@@ -30,14 +30,12 @@ class Prompt(Fronted):
         """PEFT's configuration."""
         from peft import PromptTuningConfig
 
-        from luthier.methods import adapters
-
         config = language_model.network.config
         if language_model.family.kind == "encoder" and config.to_dict().get("classifier_pooling") == "mean":
             raise RecipeError("this encoder averages over all positions, virtual ones included", code="R171", field="method", hint="choose method=lora or method=adapter")
         return PromptTuningConfig(
-            num_virtual_tokens=self.tokens, prompt_tuning_init="SAMPLE_VOCAB", num_transformer_submodules=1, token_dim=language_model.network.get_input_embeddings().weight.shape[1],
-            num_layers=config.num_hidden_layers, num_attention_heads=config.num_attention_heads, **adapters.shared_fields(language_model),
+            prompt_tuning_init="SAMPLE_VOCAB", token_dim=language_model.network.get_input_embeddings().weight.shape[1],
+            num_layers=config.num_hidden_layers, num_attention_heads=config.num_attention_heads, **self.fields(language_model),
         )
 
     def apply(self, language_model: LanguageModel) -> nn.Module:

@@ -22,6 +22,8 @@ class QLoRA(LoRA):
     """Low-rank adapters beside 4-bit weights: about a quarter of the base's memory, and slower steps."""
 
     name: ClassVar[str] = "qlora"
+    in_peft: ClassVar[str] = ", on the base loaded in NF4"
+    adapter_in_vllm: ClassVar[bool] = False
 
     def refusal(self, head: str, family: Family) -> str | None:
         """Only linear layers have a 4-bit form."""

@@ -21,7 +21,8 @@ LINEAR = (nn.Linear, Conv1D)
 # ---- by last name -------------------------------------------------------------------------------
 def linear_names(network: nn.Module) -> list[str]:
     """Last names of the linear layers of the body, the output head left out, in the order of the network."""
-    names = (name.rsplit(".", 1)[-1] for name, module in body_of(network).named_modules() if isinstance(module, LINEAR))
+    output = network.get_output_embeddings()  # inside what counts as the body of some encoder-decoders, and tied to the embedding there
+    names = (name.rsplit(".", 1)[-1] for name, module in body_of(network).named_modules() if isinstance(module, LINEAR) and module is not output)
     return list(dict.fromkeys(names))
 
 

@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from luthier.errors import RecipeError
 from luthier.methods import adapters
+from luthier.models.families import Family
 from luthier.models.heads import body_of, transformer_of
 from luthier.models.language_model import LanguageModel
 
@@ -25,16 +26,18 @@ from luthier.models.language_model import LanguageModel
 def inject(language_model: LanguageModel, config) -> PeftModel:
     """Freeze the network and put virtual positions in front of every text it reads."""
     network = adapters.inject(language_model, config)
-    settle(network, config, language_model.family.reader)
+    settle(network, config, language_model.family)
     return network
 
 
-def settle(network: PeftModel, config, reader: str) -> None:
+def settle(network: PeftModel, config, family: Family) -> None:
     """Install the hooks; PEFT's own way of adding the same is put out of use, else it would come twice. Shapes without storage stay as they are."""
     if any(parameter.is_meta for parameter in network.parameters()):
         return
-    body = body_of(network).get_submodule(reader)
-    front = Front(network, config.num_virtual_tokens, is_prefix=config.peft_type == "PREFIX_TUNING")
+    body = body_of(network).get_submodule(family.reader)
+    # An encoder's head for whole texts reads the first position, which is then a virtual one, as in PEFT; a decoder's looks for the last one of the text.
+    reads_first = family.kind == "encoder" and type(transformer_of(network)).__name__.endswith("ForSequenceClassification")
+    front = Front(network, config.num_virtual_tokens, is_prefix=config.peft_type == "PREFIX_TUNING", keeps_all=reads_first)
     body.register_forward_pre_hook(front.before, with_kwargs=True)
     body.register_forward_hook(front.after)
     network.front = front
@@ -88,6 +91,8 @@ class Front:
     """K."""
     is_prefix: bool
     """Keys and values instead of embeddings."""
+    keeps_all: bool
+    """Whether the hidden states of virtual tokens go on to the head."""
     is_on: bool = True
     """Off: the base as it was."""
     reads: int = 0
@@ -112,8 +117,7 @@ class Front:
         elif adds:
             embedded = transformer_of(self.network).get_input_embeddings()(tokens_BT)
             kwargs |= {"input_ids": None, "inputs_embeds": torch.cat([self.network.get_prompt(len(tokens_BT)).to(embedded.dtype), embedded], 1)}
-            # A head for whole texts reads the first position, which is then a virtual one, as in PEFT.
-            self.cut = 0 if type(transformer_of(self.network)).__name__.endswith("ForSequenceClassification") else self.count
+            self.cut = 0 if self.keeps_all else self.count
         return (), kwargs
 
     def mask_and_positions(self, body: nn.Module, mask: Tensor | None, position_BT: Tensor | None, adds: int) -> dict:

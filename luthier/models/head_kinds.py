@@ -46,3 +46,12 @@ HEAD_KINDS: dict[str, HeadKind] = {
 def auto_class(head: str):
     """The Auto class of a kind of head."""
     return getattr(transformers, HEAD_KINDS[head].auto)
+
+
+def lacks(architecture: str, kind: str, head: str) -> str | None:
+    """Why an architecture of this kind of family cannot carry a head; None where it can."""
+    if kind not in HEAD_KINDS[head].kinds:
+        return f"an {kind.replace('_', '-')} carries no {head} head" if kind[0] == "e" else f"a {kind} carries no {head} head"
+    if architecture in transformers.CONFIG_MAPPING and transformers.CONFIG_MAPPING[architecture] not in auto_class(head)._model_mapping:
+        return f"Transformers has no {head} head for {architecture}"
+    return None

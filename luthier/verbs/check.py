@@ -10,7 +10,7 @@ from luthier.data import doctor, sources
 from luthier.data.findings import LEVELS
 from luthier.errors import DataError, LuthierError
 from luthier.evaluation.statistics import detectable_before
-from luthier.models.load import facts
+from luthier.models.load import ModelFacts, facts
 from luthier.models.location import locate
 from luthier.models.tokenizer import load_tokenizer
 from luthier.preparation.checks import check_tokens
@@ -19,6 +19,7 @@ from luthier.preparation.renderer import Renderer
 from luthier.preparation.show import spans
 from luthier.runs.events import Event, Say, silent
 from luthier.verbs import check_report
+from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import open_recipe, prepare_tokens, read_data, room_for_text
 
@@ -35,6 +36,8 @@ def check(
     """
     began = time.perf_counter()
     recipe, _ = open_recipe(target, overrides, say)
+    if (base := base_at_hand(recipe.model)) is not None:
+        refuse_illegal(recipe.lesson, recipe.method, base)
     with tempfile.TemporaryDirectory(prefix="luthier-check-") as folder:
         data = read_data(recipe, Path(folder) / "data", say, strict=False)
         answer = {
@@ -56,6 +59,14 @@ def check(
             answer["report"] = check_report.write(report, recipe.data.train, answer, examined, data)
         answer["shown"] = answer["shown"][:show]
     return Answered(answer)
+
+
+def base_at_hand(name: str) -> ModelFacts | None:
+    """Facts of the base; None for one that cannot be had, which the part about tokens tells as a finding."""
+    try:
+        return facts(name)
+    except LuthierError:
+        return None
 
 
 def train_source(name: str) -> sources.Source | None:

@@ -31,13 +31,15 @@ def guessed(path: str, *, task: str | None = None, columns: dict[str, str] | Non
     return spellings.guess(rows, path, task=task, record=record)
 
 
-def recipe_of_data(path: str, *, task: str | None = None, columns: dict[str, str] | None = None, record: type | None = None) -> tuple[dict, str]:
+def recipe_of_data(
+    path: str, *, task: str | None = None, columns: dict[str, str] | None = None, record: type | None = None, model: str = "spruce",
+) -> tuple[dict, str]:
     """The mapping of a short recipe and the sentence that announces the guess."""
     found = guessed(path, task=task, columns=columns, record=record)
     data: dict = {"train": path}
     if any(role != column for role, column in found.columns.items()):
         data["map"] = dict(found.columns)
-    recipe = {"model": "spruce", "task": found.task, "method": "lora", "data": data}
+    recipe = {"model": model, "task": found.task, "method": "lora", "data": data}
     if found.record in spellings.LEARNED_BY:
         recipe["objective"] = spellings.LEARNED_BY[found.record]
     return recipe, found.sentence

@@ -7,6 +7,8 @@ from pathlib import Path
 from luthier import settings
 from luthier.evaluation.statistics import detectable_before
 from luthier.files import free_bytes
+from luthier.methods.homes import homes
+from luthier.models.families import family_of
 from luthier.models.load import facts
 from luthier.models.location import locate
 from luthier.models.machine import machine
@@ -16,6 +18,7 @@ from luthier.models.tokenizer import load_tokenizer
 from luthier.preparation.renderer import Renderer
 from luthier.runs.events import Say, silent
 from luthier.runs.folder import runs_root
+from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, room_for_text, settle
@@ -26,7 +29,7 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
     """What a training would need. Returns `{model, method, memory, time, disk, resolved, minimum_detectable, fits, sentence, change}`; bytes and seconds."""
     recipe, _ = open_recipe(target, overrides, say)
     here, base = machine(), facts(recipe.model)
-    recipe.lesson.head(base.kind)
+    refuse_illegal(recipe.lesson, recipe.method, base)
     base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
     with tempfile.TemporaryDirectory(prefix="luthier-plan-") as folder:
         data = read_data(recipe, Path(folder) / "data", say)
@@ -48,7 +51,7 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
     flat = settings.flatten(settings.to_mapping(recipe))
     return Answered({
         "model": {"name": base.name, "parameters": base.parameters, "kind": base.kind, "context": base.context, "notice": DEMONSTRATION if recipe.model == "spruce" else None},
-        "method": {"name": recipe.method.name, "trainable": memory.trainable, "loads_in": recipe.method.loads_in()},
+        "method": {"name": recipe.method.name, "trainable": memory.trainable, "loads_in": recipe.method.loads_in(), "homes": homes(recipe.method, recipe.lesson.head(base.kind), family_of(base.architecture))},
         "memory": {"needed": memory.total, "available": available, "parts": memory.parts},
         "time": {"steps": steps, **seconds_of(base.parameters, memory.trainable, per_epoch * steps / per_pass, operations_per_second(base.width, bf16=recipe.training.precision == "bf16", device=here.device))},
         "disk": {"needed": disk_needed(memory.trainable, base.stored_bytes, recipe), "free": free_bytes(runs_root())},

@@ -39,6 +39,7 @@ from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.leading import asked_as_trained, leading, without_twice
 from luthier.verbs.materials import gather
 from luthier.verbs.mixing import mixed
+from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import RunResult
@@ -153,7 +154,7 @@ class Work:
         """Data, base, tokens, numbers for every auto; all written down before anything is learned."""
         recipe, run = self.recipe, self.run
         here, base = machine(), facts(recipe.model)
-        recipe.lesson.head(base.kind)
+        refuse_illegal(recipe.lesson, recipe.method, base)
         base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
         self.say(Event("note", base.sentence))
         self.data = read_data(recipe, run.data_folder, self.say)

@@ -8,6 +8,7 @@ FAMILY = Family(
     name="bloom",
     model_types=("bloom",),
     kind="decoder",
+    gguf=True,
     keys_values=("self_attention.query_key_value",),
     attention_out=("self_attention.dense",),
     feedforward_in=("mlp.dense_h_to_4h",),

@@ -5,6 +5,7 @@ FAMILY = Family(
     name="deepseek",
     model_types=("deepseek_v2", "deepseek_v3"),
     kind="decoder",
+    gguf=True,
     keys_values=("self_attn.kv_b_proj",),
     attention_out=("self_attn.o_proj",),
     experts=("mlp.experts.gate_up_proj", "mlp.experts.down_proj"),

@@ -5,6 +5,7 @@ FAMILY = Family(
     name="falcon",
     model_types=("falcon",),
     kind="decoder",
+    gguf=True,
     keys_values=("self_attention.query_key_value",),
     attention_out=("self_attention.dense",),
     feedforward_in=("mlp.dense_h_to_4h",),

@@ -24,6 +24,8 @@ class Family:
     """Places of the last linear layers of the feed-forward sublayers."""
     experts: tuple[str, ...] = ()
     """Places of parameters that hold all experts of a block in one tensor."""
+    gguf: bool = False
+    """Whether llama.cpp, and so Ollama, knows the family."""
     reader: str = ""
     """Part of the body that reads the tokens, where the network's own head goes past the body to it."""
     transposed: bool = False

@@ -6,6 +6,7 @@ FAMILY = Family(
     name="gemma",
     model_types=("gemma", "gemma2", "gemma3_text"),
     kind="decoder",
+    gguf=True,
     logit_softcap=lambda config: None if config.model_type == "gemma" else config.final_logit_softcapping,
     **BLOCK | {"further_fields": ("rope_theta", "rope_scaling", "rope_local_base_freq", "hidden_activation", "sliding_window_pattern")},
 )

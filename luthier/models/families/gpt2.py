@@ -5,6 +5,7 @@ FAMILY = Family(
     name="gpt2",
     model_types=("gpt2",),
     kind="decoder",
+    gguf=True,
     keys_values=("attn.c_attn",),
     attention_out=("attn.c_proj",),
     feedforward_in=("mlp.c_fc",),

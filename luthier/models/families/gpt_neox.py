@@ -5,6 +5,7 @@ FAMILY = Family(
     name="gpt_neox",
     model_types=("gpt_neox",),
     kind="decoder",
+    gguf=True,
     keys_values=("attention.query_key_value",),
     attention_out=("attention.dense",),
     feedforward_in=("mlp.dense_h_to_4h",),

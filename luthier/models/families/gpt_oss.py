@@ -5,6 +5,7 @@ FAMILY = Family(
     name="gpt_oss",
     model_types=("gpt_oss",),
     kind="decoder",
+    gguf=True,
     keys_values=("self_attn.k_proj", "self_attn.v_proj"),
     attention_out=("self_attn.o_proj",),
     experts=("mlp.experts.gate_up_proj", "mlp.experts.down_proj"),

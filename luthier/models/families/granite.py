@@ -2,4 +2,4 @@
 from luthier.models.families.family import Family
 from luthier.models.families.llama import BLOCK
 
-FAMILY = Family(name="granite", model_types=("granite",), kind="decoder", logit_scale=lambda config: 1.0 / config.logits_scaling, **BLOCK)
+FAMILY = Family(name="granite", model_types=("granite",), kind="decoder", gguf=True, logit_scale=lambda config: 1.0 / config.logits_scaling, **BLOCK)

@@ -10,4 +10,4 @@ BLOCK = {
 }
 """Where the parts of a Llama block are, and what old configurations call them."""
 
-FAMILY = Family(name="llama", model_types=("llama", "smollm3", "olmo", "olmo2", "stablelm"), kind="decoder", **BLOCK)
+FAMILY = Family(name="llama", model_types=("llama", "smollm3", "olmo", "olmo2", "stablelm"), kind="decoder", gguf=True, **BLOCK)

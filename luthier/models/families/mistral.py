@@ -2,8 +2,8 @@
 from luthier.models.families.family import Family
 from luthier.models.families.llama import BLOCK
 
-FAMILY = Family(name="mistral", model_types=("mistral", "ministral"), kind="decoder", **BLOCK)
+FAMILY = Family(name="mistral", model_types=("mistral", "ministral"), kind="decoder", gguf=True, **BLOCK)
 MIXTRAL = Family(
-    name="mixtral", model_types=("mixtral",), kind="decoder",
+    name="mixtral", model_types=("mixtral",), kind="decoder", gguf=True,
     **BLOCK | {"feedforward_in": (), "feedforward_out": (), "experts": ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")},
 )

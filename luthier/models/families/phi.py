@@ -5,6 +5,7 @@ FAMILY = Family(
     name="phi",
     model_types=("phi", "phi3"),
     kind="decoder",
+    gguf=True,
     keys_values=("self_attn.k_proj", "self_attn.v_proj", "self_attn.qkv_proj"),
     attention_out=("self_attn.dense", "self_attn.o_proj"),
     feedforward_in=("mlp.fc1", "mlp.gate_up_proj"),

@@ -2,8 +2,8 @@
 from luthier.models.families.family import Family
 from luthier.models.families.llama import BLOCK
 
-FAMILY = Family(name="qwen", model_types=("qwen2", "qwen3"), kind="decoder", **BLOCK)
+FAMILY = Family(name="qwen", model_types=("qwen2", "qwen3"), kind="decoder", gguf=True, **BLOCK)
 MOE = Family(
-    name="qwen_moe", model_types=("qwen3_moe",), kind="decoder",
+    name="qwen_moe", model_types=("qwen3_moe",), kind="decoder", gguf=True,
     **BLOCK | {"feedforward_in": (), "feedforward_out": (), "experts": ("mlp.experts.gate_up_proj", "mlp.experts.down_proj"), "further_fields": ("rope_theta", "rope_scaling", "head_dim", "max_window_layers")},
 )
