@@ -2,10 +2,10 @@
 import functools
 import json
 
-from luthier.data.records import Conversation, Labelled, Message, Origin, Pair, Preference, Prompt, Rated, Record, Tagged, Text
+from luthier.data.records import Conversation, Labelled, Message, MultiLabelled, Origin, Pair, Preference, Prompt, Rated, Record, Scored, Tagged, Text
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled, Tagged, Pair, Preference, Rated, Prompt)}
+RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled, MultiLabelled, Scored, Tagged, Pair, Preference, Rated, Prompt)}
 ANSWERS = {Preference: ("chosen", "rejected"), Rated: ("answer", "good"), Prompt: ("reference", "item")}
 """What these records have beside the messages that ask, in the order of their fields."""
 
@@ -19,7 +19,7 @@ def message_to_dict(message: Message) -> dict:
 
 
 def body_of(record: Record) -> dict:
-    """What a record says, without where it comes from: `{text}`, `{text, label}`, `{text, words, tags}`, `{source, target}`, `{messages, tools?}`, or messages and what ANSWERS names."""
+    """What a record says, without where it comes from: `{text}`, `{text, label}` (or labels, or value; pair beside text), `{text, words, tags}`, `{source, target}`, `{messages, tools?}`, or messages and what ANSWERS names."""
     if type(record) in ANSWERS:
         return {"messages": [message_to_dict(message) for message in record.messages]} | {name: getattr(record, name) for name in ANSWERS[type(record)]}
     if type(record) is Conversation:
@@ -31,7 +31,11 @@ def body_of(record: Record) -> dict:
         return {"source": record.source, "target": record.target}
     if type(record) is Tagged:
         return {"text": record.text, "words": record.words, "tags": record.tags}
-    return {"text": record.text, "label": record.label} if type(record) is Labelled else {"text": record.text}
+    if type(record) is Text:
+        return {"text": record.text}
+    second = {} if record.pair is None else {"pair": record.pair}
+    answer = {"label": record.label} if type(record) is Labelled else {"labels": record.labels} if type(record) is MultiLabelled else {"value": record.value}
+    return {"text": record.text, **second, **answer}
 
 
 def to_line(body: str, record: Record) -> str:
@@ -68,7 +72,10 @@ def from_dict(values: dict, kind: type) -> Record:
         return Pair(values["source"], values["target"], origin, group)
     if kind is Tagged:
         return Tagged(values["text"], tuple((start, end) for start, end in values["words"]), tuple(values["tags"]), origin, group)
-    return Labelled(values["text"], values["label"], origin, group) if kind is Labelled else Text(values["text"], origin, group)
+    if kind is Text:
+        return Text(values["text"], origin, group)
+    answer = values["label"] if kind is Labelled else tuple(values["labels"]) if kind is MultiLabelled else values["value"]
+    return kind(values["text"], answer, origin, group, values.get("pair"))
 
 
 def _message(turn: dict) -> Message:

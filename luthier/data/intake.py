@@ -14,7 +14,7 @@ from luthier.data.checks import ROW_CHECKS, columns, ids
 from luthier.data.findings import CODES, LONGEST_RAW, Finding, Tally
 from luthier.data.judgements import Judgements
 from luthier.data.ledger import Ledger
-from luthier.data.records import Asked, Conversation, Labelled, Pair, Record, Tagged
+from luthier.data.records import Asked, Conversation, Labelled, MultiLabelled, Pair, Record, Scored, Tagged, both_texts
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
 from luthier.data.spellings import SAMPLE, Mapping, convert, guess, mapping_from
@@ -163,9 +163,9 @@ class Intake:
                 self._reject(self._label_not_allowed(record.label, row, mapping), row, split)
                 return
             label = self.labels.setdefault(record.label, len(self.labels))
-        elif type(record) is Tagged:
-            types = types_of(record)
-            allowed = {parts_of(name)[1] for name in self.allowed}
+        elif type(record) in (Tagged, MultiLabelled):
+            types = types_of(record) if type(record) is Tagged else set(record.labels)
+            allowed = {parts_of(name)[1] if type(record) is Tagged else name for name in self.allowed}
             if strange := sorted(types - allowed) if allowed else []:
                 self._reject(self._label_not_allowed(strange[0], row, mapping), row, split)
                 return
@@ -194,7 +194,7 @@ class Intake:
     def _label_not_allowed(self, label: str, row: Row, mapping: Mapping) -> Finding:
         near = difflib.get_close_matches(label, self.allowed, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"allowed: {', '.join(list(self.allowed)[:20])}"
-        return Finding("D306", "error", f"the label `{label[:80]}` is not in the set of data.labels", row.file, row.line, None, row.byte_offset, next((mapping.columns[role] for role in ("label", "tags", "spans") if role in mapping.columns), None), [row.number], hint=hint)
+        return Finding("D306", "error", f"the label `{label[:80]}` is not in the set of data.labels", row.file, row.line, None, row.byte_offset, next((mapping.columns[role] for role in ("label", "labels", "tags", "spans") if role in mapping.columns), None), [row.number], hint=hint)
 
     # ---- what is wrong
     def _reject(self, finding: Finding, row: Row, split: str) -> None:
@@ -220,6 +220,10 @@ def _lengths(record: Record) -> tuple[int, int]:
     """Characters of a record, and of what it teaches."""
     if type(record) is Pair:
         return len(record.source) + len(record.target), len(record.target)
+    if type(record) is Scored:
+        return len(both_texts(record)), len(f"{record.value:g}")
+    if type(record) in (Labelled, MultiLabelled):
+        return len(both_texts(record)), len(record.label)
     if type(record) is Tagged:
         return len(record.text), sum(end - start for (start, end), tag in zip(record.words, record.tags) if tag != "O")
     if isinstance(record, Asked):

@@ -5,7 +5,7 @@ TELLING = ("source", "summary", "highlights", "translation", "tgt", "abstract", 
 """Names of columns that say by themselves that a text becomes another; `target` and `output` alone may be an answer or a label."""
 
 
-def told_by_names(columns: dict[str, str]) -> bool:
+def told_by_names(columns: dict[str, str], values: list) -> bool:
     """Whether one of the two columns is named as in pairs."""
     return any(column.lower().strip() in TELLING for column in columns.values())
 

@@ -5,6 +5,9 @@ A record knows where it came from (`Origin`), so that every later sentence can p
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+JOINT = " | "
+"""Stands between several labels written as one text; no label may hold its sign."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -48,13 +51,44 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A text and the one label it deserves."""
+    """A text, or a pair of texts, and the one label it deserves."""
 
     kind: ClassVar[str] = "labelled"
     text: str
     label: str
     origin: Origin | None = None
     group: str | None = None
+    pair: str | None = None
+    """The second text, where the label is about two."""
+
+
+@dataclass(frozen=True)
+class MultiLabelled:
+    """A text, or a pair of texts, and every label that applies to it: none, one or several."""
+
+    kind: ClassVar[str] = "multi_labelled"
+    text: str
+    labels: tuple[str, ...]
+    origin: Origin | None = None
+    group: str | None = None
+    pair: str | None = None
+
+    @property
+    def label(self) -> str:
+        """All labels as one text."""
+        return JOINT.join(self.labels)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A text, or a pair of texts, and the number that belongs to it."""
+
+    kind: ClassVar[str] = "scored"
+    text: str
+    value: float
+    origin: Origin | None = None
+    group: str | None = None
+    pair: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,4 +168,9 @@ class Prompt:
 
 Asked = Preference | Rated | Prompt
 """Records whose `messages` end before the answer."""
-Record = Text | Conversation | Labelled | Tagged | Pair | Preference | Rated | Prompt
+def both_texts(record: "Labelled | MultiLabelled | Scored") -> str:
+    """What is asked, as one text: the second text, where there is one, stands below the first."""
+    return record.text if record.pair is None else f"{record.text}\n\n{record.pair}"
+
+
+Record = Text | Conversation | Labelled | MultiLabelled | Scored | Tagged | Pair | Preference | Rated | Prompt

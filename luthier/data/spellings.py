@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 
-from luthier.data import chats, feedback, pairs, tagging
+from luthier.data import chats, feedback, labels, pairs, tagging
 from luthier.data.findings import Finding
-from luthier.data.records import Conversation, Labelled, Origin, Pair, Preference, Prompt, Rated, Record, Tagged, Text
+from luthier.data.records import Conversation, Labelled, MultiLabelled, Origin, Pair, Preference, Prompt, Rated, Record, Scored, Tagged, Text
 from luthier.data.sources.rows import Row
 from luthier.errors import DataError, RecipeError
 
-TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text, "token_classification": Tagged, "seq2seq": Pair}
+TASKS = {"chat": Conversation, "classification": Labelled, "causal_lm": Text, "token_classification": Tagged, "seq2seq": Pair, "regression": Scored}
 """The task that a record type serves when the recipe names none."""
+SETTINGS: dict[type, tuple[str, dict]] = {MultiLabelled: ("classification", {"many": True})}
+"""Records that a task takes only with certain settings: the task and these settings."""
 LEARNED_BY = {Preference: "dpo", Rated: "kto", Prompt: "grpo"}
 """The objective that learns from a record type of people's judgements when the recipe names none; the task is then chat."""
 
@@ -32,6 +34,10 @@ NAMES = {  # role -> column names, best first; compared in lower case
     "rating": "label rating good thumb thumbs feedback vote desirable kto_tag".split(),
     "reference": "reference answer solution ground_truth expected target completion response output".split(),
     "label": "label_text label category class intent target sentiment topic queue tag emotion rating stars type department label_name labels y".split(),
+    "first": "text text_a text1 sentence1 sentence_1 sentence_a premise question1 query source_sentence".split(),
+    "pair": "text_pair text_b text2 sentence2 sentence_2 sentence_b hypothesis question2 passage target_sentence".split(),
+    "labels": "labels label genres categories tags topics classes".split(),
+    "value": "score value rating stars similarity_score similarity relevance price label target y".split(),
     "source": "source document article dialogue src original_text original body text input content passage story report".split(),
     "target": "target summary highlights translation tgt abstract reference_summary headline simplified output".split(),
     "translation": ["translation"],
@@ -42,7 +48,6 @@ NAMES = {  # role -> column names, best first; compared in lower case
 }
 NOT_HERE = {
     ("chosen", "rejected"): "preference pairs",
-    ("premise", "hypothesis"): "pairs of sentences",
 }
 MOST_LABELS = 500
 LONGEST_LABEL = 60
@@ -68,6 +73,11 @@ class Mapping:
     names: tuple[str, ...] = ()
     """What class numbers mean, in their order, where the user said."""
 
+    @property
+    def settings(self) -> dict:
+        """Settings without which the task does not take these records."""
+        return SETTINGS[self.record][1] if self.record in SETTINGS else {}
+
     def used(self) -> set[str]:
         return {*self.columns.values(), *([self.group] if self.group else [])}
 
@@ -89,8 +99,8 @@ class Style:
     """Row values and role -> column to the record's own fields, or what is wrong."""
     fits: Callable[[list], bool] = field(default=lambda values: True)
     """Whether the values of the first required column look like it."""
-    told: Callable[[dict[str, str]], bool] = field(default=lambda columns: True)
-    """Whether the names of the columns say so by themselves, where no task is named."""
+    told: Callable[[dict[str, str], list], bool] = field(default=lambda columns, values: True)
+    """Whether the names of the columns and the values of the first one say so by themselves, where no task is named."""
 
 
 Bad = chats.Bad
@@ -103,22 +113,10 @@ def _text(values: dict, columns: dict[str, str]) -> tuple | Bad:
 
 
 def _labelled(values: dict, columns: dict[str, str]) -> tuple | Bad:
-    text, label = values.get(columns["text"]), values.get(columns["label"])
+    text, label = values.get(columns["text"]), labels.one(values.get(columns["label"]), columns["label"])
     if type(text) is not str:
         return chats.wrong(text, columns["text"])
-    if type(label) is not str:
-        if type(label) is bool:
-            label = "true" if label else "false"
-        elif isinstance(label, (int, float)) and label == label:
-            label = str(int(label) if isinstance(label, float) and label.is_integer() else label)
-        elif isinstance(label, list) and len(label) == 1 and isinstance(label[0], str):
-            label = label[0]
-        elif isinstance(label, list) and label:
-            return Bad("D116", f"several labels in one row ({len(label)}); classification takes one", columns["label"])
-        else:
-            return chats.wrong(label, columns["label"], "a label")
-    label = label.strip()
-    return (text, label) if label else Bad("D110", "empty label", columns["label"], "write the label, or leave the row out")
+    return label if type(label) is Bad else (text, label)
 
 
 STYLES: dict[str, Style] = {
@@ -138,6 +136,11 @@ STYLES: dict[str, Style] = {
     "turns": Style(Conversation, ("turns",), ("system",), "turns that alternate between user and assistant", chats.from_turns, chats.look_like_turns),
     "alpaca": Style(Conversation, ("instruction", "completion"), ("input", "system", "history"), "Alpaca instructions", chats.from_alpaca, chats.look_like_text),
     "prompt and completion": Style(Conversation, ("prompt", "completion"), ("system",), "prompts and completions", chats.from_pair, chats.look_like_prompts),
+    "two texts and a score": Style(Scored, ("value", "first", "pair"), (), "pairs of texts with a number", labels.scored_pair, labels.look_like_numbers, labels.never),
+    "two texts and a label": Style(Labelled, ("first", "pair", "label"), (), "pairs of texts with a label", labels.labelled_pair, chats.look_like_text, labels.told_by_both),
+    "two texts and labels": Style(MultiLabelled, ("labels", "first", "pair"), (), "pairs of texts with several labels", labels.several_pair, labels.look_like_several, labels.never),
+    "text and labels": Style(MultiLabelled, ("labels", "text"), (), "texts with several labels", labels.several, labels.look_like_several, labels.told_by_lists),
+    "text and score": Style(Scored, ("value", "text"), (), "texts with a number", labels.scored, labels.look_like_numbers, labels.never),
     "text and label": Style(Labelled, ("text", "label"), (), "texts with a label", _labelled, chats.look_like_text),
     "text": Style(Text, ("text",), (), "plain texts", _text, chats.look_like_text),
     "prompts": Style(Prompt, ("prompt",), ("reference", "system"), "prompts", feedback.from_prompt, chats.look_like_prompts),
@@ -173,7 +176,8 @@ def convert(row: Row, mapping: Mapping) -> Record | Finding:
         if group is None or group == "":
             return _finding(Bad("D115", f"no value in the group column `{mapping.group}`", mapping.group, "fill it, or leave the row out"), row, mapping)
         group = str(group)
-    return mapping.record(*made, origin=Origin(row.file, row.line, row.number), group=group)
+    made, pair = (made[:2], {"pair": made[2]}) if "pair" in mapping.columns else (made, {})
+    return mapping.record(*made, **pair, origin=Origin(row.file, row.line, row.number), group=group)
 
 
 def _finding(bad: Bad, row: Row, mapping: Mapping) -> Finding:
@@ -194,7 +198,7 @@ def guess(rows: Sequence[Row], path: str, *, task: str | None = None, record: ty
     sample = [row.values for row in rows[:SAMPLE]]
     names = _names(sample)
     for style_name, style in STYLES.items():
-        if record in (None, style.record) and (columns := _columns_for(style, names, sample)) and (record is style.record or style.told(columns)):
+        if record in (None, style.record) and (columns := _columns_for(style, names, sample)) and (record is style.record or style.told(columns, [row.get(columns[style.required[0]]) for row in sample[:50]])):
             if style.record is Text and record is None and (shaped := _labelled_by_shape(names, sample)):
                 return _mapping("text and label", shaped, path, task, names, shaped=True)
             return _mapping(style_name, columns, path, task, names)
@@ -214,7 +218,7 @@ def _columns_for(style: Style, names: list[str], sample: list[dict]) -> dict[str
     lower = {name.lower().strip(): name for name in reversed(names)}
     columns: dict[str, str] = {}
     # the answer is looked for before the question: `input` may be either
-    for role in sorted(style.required, key=lambda role: role in ("prompt", "text")) + list(style.optional):
+    for role in sorted(style.required, key=lambda role: role in ("prompt", "text", "first")) + list(style.optional):
         wanted = ["input"] if role == "input" else NAMES[role]
         if role == "completion" and style.make is chats.from_pair:
             wanted = _answers_beside(lower, wanted)
@@ -245,7 +249,8 @@ def _answers_beside(lower: dict[str, str], wanted: list[str]) -> list[str]:
 
 def _mapping(style_name: str, columns: dict[str, str], path: str, task: str | None, names: list[str], *, shaped: bool = False) -> Mapping:
     style = STYLES[style_name]
-    task = task or next((name for name, kind in TASKS.items() if kind is style.record), "chat")
+    known = SETTINGS[style.record][0] if style.record in SETTINGS else next((name for name, kind in TASKS.items() if kind is style.record), "chat")
+    task = task or known
     arrows = " · ".join(f"{role} ← {column}" for role, column in columns.items())
     unused = [name for name in names if name not in columns.values()]
     tail = f"; not used: {', '.join(unused[:8])}{' …' if len(unused) > 8 else ''}" if unused else ""
@@ -321,12 +326,12 @@ def _other_kind(names: list[str]) -> str:
 def _not_understood(path: str, names: list[str], sample: list[dict], record: type | None) -> DataError:
     listed = ", ".join(names[:20]) or "none"
     kind = _other_kind(names)
-    words = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts", Tagged: "words and their tags, or a text and the spans in it", Pair: "a source and a target", **feedback.KINDS}
+    words = {Conversation: "conversations", Labelled: "a text and a label", Text: "texts", Tagged: "words and their tags, or a text and the spans in it", Pair: "a source and a target", MultiLabelled: "a text and its labels", Scored: "a text and a number", **feedback.KINDS}
     needs = words.get(record, "")
     what = f"{path}: the columns ({listed}) look like {kind}, which no task here takes" if kind else f"{path}: the columns ({listed}) do not say what is what" + (f"; the task needs {needs}" if needs else "")
     ways = {
         Conversation: "{prompt: COLUMN, completion: COLUMN} or {messages: COLUMN}", Text: "{text: COLUMN}", Tagged: "{tokens: COLUMN, tags: COLUMN} or {text: COLUMN, spans: COLUMN}",
-        Pair: "{source: COLUMN, target: COLUMN}", Preference: "{prompt: COLUMN, chosen: COLUMN, rejected: COLUMN}", Rated: "{prompt: COLUMN, completion: COLUMN, rating: COLUMN}", Prompt: "{prompt: COLUMN}",
+        Pair: "{source: COLUMN, target: COLUMN}", MultiLabelled: "{text: COLUMN, labels: COLUMN}", Scored: "{text: COLUMN, value: COLUMN}", Preference: "{prompt: COLUMN, chosen: COLUMN, rejected: COLUMN}", Rated: "{prompt: COLUMN, completion: COLUMN, rating: COLUMN}", Prompt: "{prompt: COLUMN}",
     }
     roles = ways.get(record, "{text: COLUMN, label: COLUMN}")
     if record is Conversation and "chosen" in names and "rejected" in names:

@@ -18,6 +18,16 @@ METRIC_WORDS = {
     "perplexity": "perplexity",
     "pseudo_perplexity": "pseudo-perplexity",
     "masked_accuracy": "masked accuracy",
+    "ece": "calibration error",
+    "micro_f1": "micro-F1",
+    "exact_sets": "exact sets",
+    "hamming_loss": "Hamming loss",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "spearman": "Spearman's rho",
+    "r2": "share of variance explained",
+    "coverage": "coverage of the intervals",
+    "interval_width": "width of the intervals",
     "bits_per_character": "bits per character",
     "bits_per_byte": "bits per byte",
     "loss": "loss",
@@ -26,7 +36,7 @@ METRIC_WORDS = {
     "span_recall": "span recall",
     "macro_span_f1": "macro span F1",
 }
-LOWER_IS_BETTER = {"perplexity", "pseudo_perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
+LOWER_IS_BETTER = {"ece", "hamming_loss", "mae", "rmse", "interval_width", "perplexity", "pseudo_perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
 HUNDREDS = {"chrf", "bleu"}
 """Figures from 0 to 100."""
 

@@ -8,7 +8,7 @@ B rows, T tokens, N learned positions, D width, V vocabulary, L labels.
 """
 import contextlib
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,17 @@ class Head(Protocol):
         position_BT: Tensor | None = None, label_B: Tensor | None = None, *, label_smoothing: float = 0.0,
     ) -> tuple[Tensor, float]:
         """A sum in nats and what it is summed over."""
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A head whose outputs have a unit of their own while it learns."""
+
+    def fit(self, values, network: nn.Module) -> None:
+        """Take the unit from the training values."""
+
+    def settle(self, network: nn.Module) -> None:
+        """Put the unit into the network, once it has learned."""
 
 
 def transformer_of(network: nn.Module) -> PreTrainedModel:
@@ -159,6 +170,11 @@ class CausalHead:
             self.notices.append("the network's logits are not its body and output layer alone: the full logits are computed, which needs more memory")
 
 
+def told_apart(segment_BT: Tensor | None) -> dict[str, Tensor]:
+    """How a network is told which of two texts a token belongs to."""
+    return {} if segment_BT is None else {"token_type_ids": segment_BT}
+
+
 @dataclass
 class SequenceClassHead:
     """One label for a whole text: the classifier that Transformers puts on an encoder."""
@@ -170,20 +186,20 @@ class SequenceClassHead:
     notices: list[str] = field(default_factory=list)
     """Nothing is probed here; the list is there for the reader of every head."""
 
-    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, share_B=None, label_smoothing=0.0):
+    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, share_B=None, segment_BT=None, label_smoothing=0.0):
         """Sum of cross-entropies in nats over the rows, and the number of rows; with `share_B` each row counts so much."""
         if label_B is None:
             raise WorkFailed("a classification head learns from labels, and this batch has none", hint="use `task: classification`")
-        logits_BL = self.logits(network, tokens_BT, attend_BT)
+        logits_BL = self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT)
         if share_B is None:
             return F.cross_entropy(logits_BL.float(), label_B, reduction="sum", label_smoothing=label_smoothing), float(len(label_B))
         loss_B = F.cross_entropy(logits_BL.float(), label_B, reduction="none", label_smoothing=label_smoothing)
         return (loss_B * share_B).sum(), share_B.sum().item()
 
-    def logits(self, network, tokens_BT, attend_BT=None, position_BT=None) -> Tensor:
+    def logits(self, network, tokens_BT, attend_BT=None, position_BT=None, segment_BT=None) -> Tensor:
         """Logits [B, L]."""
         with running(network, self.autocast):
-            return transformer_of(network)(input_ids=tokens_BT, attention_mask=attend_BT).logits
+            return transformer_of(network)(input_ids=tokens_BT, attention_mask=attend_BT, **told_apart(segment_BT)).logits
 
     @torch.no_grad()
     def probabilities(self, network, tokens_BT, attend_BT=None) -> Tensor:

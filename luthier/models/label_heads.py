@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from luthier.errors import WorkFailed
-from luthier.models.heads import body_of, running, transformer_of
+from luthier.models.heads import body_of, running, told_apart, transformer_of
 
 
 @dataclass
@@ -27,10 +27,10 @@ class LabelHead:
     notices: list[str] = field(default_factory=list)
     """Nothing is probed here; the list is there for the reader of every head."""
 
-    def logits(self, network, tokens_BT, attend_BT=None, position_BT=None) -> Tensor:
+    def logits(self, network, tokens_BT, attend_BT=None, position_BT=None, segment_BT=None) -> Tensor:
         """Logits [B, L], or [B, T, L] where each token has its own."""
         with running(network, self.autocast):
-            return transformer_of(network)(input_ids=tokens_BT, attention_mask=attend_BT).logits
+            return transformer_of(network)(input_ids=tokens_BT, attention_mask=attend_BT, **told_apart(segment_BT)).logits
 
 
 @dataclass
@@ -56,12 +56,12 @@ class MultiLabelHead(LabelHead):
 
     kind: ClassVar[str] = "multi_label"
 
-    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, value_BK=None, share_B=None, label_smoothing=0.0):
+    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, value_BK=None, share_B=None, segment_BT=None, label_smoothing=0.0):
         """Sum over rows of the mean over labels of binary cross-entropies in nats, and the number of rows."""
         if value_BK is None:
             raise WorkFailed("a head for several labels learns from 0 or 1 for each label, and this batch has none", hint="use `task: classification` with `many: true`")
         wanted_BL = value_BK * (1 - label_smoothing) + 0.5 * label_smoothing
-        loss_B = F.binary_cross_entropy_with_logits(self.logits(network, tokens_BT, attend_BT).float(), wanted_BL, reduction="none").mean(-1)
+        loss_B = F.binary_cross_entropy_with_logits(self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT).float(), wanted_BL, reduction="none").mean(-1)
         return weighted(loss_B, share_B)
 
 
@@ -82,18 +82,18 @@ class RegressionHead(LabelHead):
         self.mean = float(values.mean()) if output_layer(network).bias is not None else 0.0
         self.spread = float(np.sqrt(((values - self.mean) ** 2).mean())) or 1.0
 
-    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, value_BK=None, share_B=None, label_smoothing=0.0):
+    def loss(self, network, tokens_BT, weight_BT, attend_BT=None, position_BT=None, label_B=None, *, value_BK=None, share_B=None, segment_BT=None, label_smoothing=0.0):
         """Sum over rows of half the squared distance, in squares of the training values' spread, and the number of rows."""
         if value_BK is None:
             raise WorkFailed("a regression head learns from numbers, and this batch has none", hint="use `task: regression`")
         wanted_BK = (value_BK - self.mean) / self.spread
-        loss_B = 0.5 * ((self.logits(network, tokens_BT, attend_BT).float() - wanted_BK) ** 2).sum(-1)
+        loss_B = 0.5 * ((self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT).float() - wanted_BK) ** 2).sum(-1)
         return weighted(loss_B, share_B)
 
     @torch.no_grad()
-    def values(self, network, tokens_BT, attend_BT=None) -> Tensor:
+    def values(self, network, tokens_BT, attend_BT=None, segment_BT=None) -> Tensor:
         """The numbers [B] in their own unit."""
-        return self.logits(network, tokens_BT, attend_BT).float()[:, 0] * self.spread + self.mean
+        return self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT).float()[:, 0] * self.spread + self.mean
 
     @torch.no_grad()
     def settle(self, network: nn.Module) -> None:

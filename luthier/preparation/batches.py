@@ -37,6 +37,8 @@ class Batch:
     """float32: numbers that are predicted for the whole row."""
     share_B: torch.Tensor | None = None
     """float32: how much each row counts; None where all count 1."""
+    segment_BT: torch.Tensor | None = None
+    """int64, 1 from where the second of two texts begins; None where no row has two."""
     source_BS: torch.Tensor | None = None
     """int64: what an encoder reads; then `tokens_BT` is what the decoder writes."""
     source_attend_BS: torch.Tensor | None = None
@@ -50,7 +52,7 @@ class Batch:
     @property
     def more(self) -> dict[str, torch.Tensor]:
         """The tensors that only some heads take, by name."""
-        names = ("target_BT", "value_BK", "share_B", "source_BS", "source_attend_BS")
+        names = ("target_BT", "value_BK", "share_B", "segment_BT", "source_BS", "source_attend_BS")
         return {name: value for name in names if (value := vars(self)[name]) is not None}
 
     def to(self, device) -> "Batch":
@@ -92,7 +94,20 @@ def collate(store: TokenStore, micro_batch: list[list[int]], pad_token: int, noi
     labels = [item.label for row in examples for item in row]
     label_B = torch.tensor(labels) if labels[0] is not None and not packed else None
     value_BK = None if examples[0][0].values is None or packed else torch.from_numpy(np.stack([row[0].values for row in examples]))
-    return Batch(tokens_BT, weight_BT, attend_BT, position_BT, label_B, micro_batch, target_BT, value_BK, None if packed else _shares([row[0] for row in examples]))
+    return Batch(tokens_BT, weight_BT, attend_BT, position_BT, label_B, micro_batch, target_BT, value_BK, None if packed else _shares([row[0] for row in examples]), segments([row[0] for row in examples], shape[1]))
+
+
+def segments(examples: Sequence[Example], width: int) -> torch.Tensor | None:
+    """1 from where the second text of each row begins; None where no row has two."""
+    begins = torch.tensor([item.second or width for item in examples])
+    return (torch.arange(width)[None] >= begins[:, None]).long() if any(item.second for item in examples) else None
+
+
+def side_by_side(examples: Sequence[Example], pad_token: int) -> dict[str, torch.Tensor | None]:
+    """Examples that are only read, as the tensors that a class head takes: tokens_BT, attend_BT, segment_BT."""
+    tokens_BT = padded([item.tokens for item in examples], pad_token)
+    attend_BT = (torch.arange(tokens_BT.shape[1])[None] < torch.tensor([len(item.tokens) for item in examples])[:, None]).long()
+    return {"tokens_BT": tokens_BT, "attend_BT": attend_BT, "segment_BT": segments(examples, tokens_BT.shape[1])}
 
 
 def _shares(examples: Sequence[Example]) -> torch.Tensor | None:

@@ -160,6 +160,18 @@ class Encoder:
             raise DataError("the tokenizer does not keep a text whole between its start and end tokens", code="D413", hint="use a model with an ordinary tokenizer")
         return whole[:at], whole[at + len(inner):]
 
+    def between(self) -> tuple[list[int], int]:
+        """The ids that the tokenizer puts between two texts, and how many of them still belong to the first; nothing where it joins them."""
+        first, second = self._ids(self._stock, ["h", "k"])
+        start, end = self.surroundings()
+        whole = self._stock.encode("h", "k")
+        head, tail = [*start, *first], [*second, *end]
+        if whole.ids[: len(head)] != head or whole.ids[len(whole.ids) - len(tail) :] != tail or len(whole.ids) < len(head) + len(tail):
+            return [], 0
+        middle = whole.ids[len(head) : len(whole.ids) - len(tail)]
+        kinds = whole.type_ids[len(head) : len(whole.ids) - len(tail)]
+        return middle, sum(kind == 0 for kind in kinds)
+
 
 def contains(ids: Sequence[int], part: Sequence[int]) -> bool:
     """Whether `part` stands in `ids` without a gap."""

@@ -36,6 +36,8 @@ class Example:
     """How many of the tokens an encoder reads; the rest is what a decoder writes. 0 where there is one network for all."""
     share: float = 1.0
     """How much the row counts among others, where it has one label."""
+    second: int = 0
+    """Where the second of two texts begins, for networks that tell them apart; 0 where there is one."""
 
     @property
     def learned(self) -> int:

@@ -283,8 +283,8 @@ class Renderer:
         """The chunks of one plain text, each token learned once, the end token appended."""
         return self.documents([text], control_tokens=control_tokens)[0]
 
-    def documents(self, texts: Sequence[str], *, control_tokens: bool = False) -> list[Prepared]:
-        """The chunks of many plain texts. `control_tokens`: read controls that are written in them as controls (text of your own)."""
+    def documents(self, texts: Sequence[str], *, control_tokens: bool = False, stride: int | None = None) -> list[Prepared]:
+        """The chunks of many plain texts, or with `stride` overlapping windows to measure by. `control_tokens`: read controls that are written in them as controls (text of your own)."""
         end = self._end or ([self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else [])
         prepared = []
         for ids in self._plain(texts, control_tokens=control_tokens):
@@ -293,7 +293,8 @@ class Renderer:
                 continue
             start = [] if ids[: len(self._start)] == self._start else self._start
             stop = [] if ids[len(ids) - len(end):] == end else end
-            examples = tuple(documents.chunks(ids, start, stop, self.context)) if ids else ()
+            cut = documents.chunks(ids, start, stop, self.context) if stride is None else documents.windows(ids, start, stop, self.context, stride)
+            examples = tuple(cut) if ids else ()
             prepared.append(Prepared(examples, None if examples else NOTHING_LEARNED))
         return prepared
 
@@ -326,13 +327,23 @@ class Renderer:
             ids += self._clean(part) if part else []
         return [*ids, *self._end], places
 
-    def labelled(self, text: str, label: int) -> Prepared:
-        """A text with its class, for a head that predicts one; a text longer than the context loses its end, counted in `cut`."""
-        ids = self._clean(text)
-        room = self.context - len(self._start) - len(self._end)
-        lost = max(0, len(ids) - room)
-        tokens = [*self._start, *ids[: len(ids) - lost], *self._end]
-        return Prepared((example(tokens, label=label, cut=lost),), None, lost)
+    def labelled(self, text: str, label: int | None, *, pair: str | None = None, **more) -> Prepared:
+        """A text, or two, with a class or numbers, for a head that predicts them; what is longer than the context loses its end, counted in `cut`.
+
+        Two texts stand as the tokenizer itself sets them side by side; one that only joins them gets a blank line between. The longer one is cut first.
+        """
+        middle, owned = self._text_encoder.between() if pair is not None else ([], 0)
+        if pair is not None and not middle:
+            text, pair = f"{text}\n\n{pair}", None
+        ids, other = self._clean(text), [] if pair is None else self._clean(pair)
+        room = self.context - len(self._start) - len(self._end) - len(middle)
+        lost = max(0, len(ids) + len(other) - room)
+        keep = max(room - len(other), min(len(ids), (room + 1) // 2)) if lost else len(ids)
+        ids, other = ids[:keep], other[: max(0, room - min(keep, len(ids)))]
+        tokens = [*self._start, *ids, *middle, *other, *self._end]
+        told = pair is not None and "token_type_ids" in self.tokenizer.model_input_names
+        second = len(self._start) + len(ids) + owned if told else 0
+        return Prepared((example(tokens, label=label, cut=lost, second=second, **more),), None, lost)
 
     def source(self, text: str) -> tuple[list[int], int]:
         """Ids of what an encoder reads, and how many of the text did not fit: its end is cut."""

@@ -2,7 +2,7 @@
 
 A folder with one flat little-endian file per column, so that nothing in it needs more than `numpy.memmap` to be read:
 `tokens.i32`, `weights.f32` (all examples one after the other), `targets.i32` (the same, or empty where no example has them), `values.f32` (as
-many for each example), `offsets.i64` (N + 1), `labels.i32` (-1 = none), `cuts.i32`, `learned.i32`, `sources.i32`, `shares.f32`, `records.i64` (N
+many for each example), `offsets.i64` (N + 1), `labels.i32` (-1 = none), `cuts.i32`, `learned.i32`, `sources.i32`, `seconds.i32`, `shares.f32`, `records.i64` (N
 each), `store.json` (counts and the key), `manifest.json` (SHA-256 of each).
 """
 import contextlib
@@ -18,12 +18,12 @@ from luthier.preparation.examples import Example, check
 
 COLUMNS = {
     "tokens": "i4", "weights": "f4", "targets": "i4", "values": "f4", "offsets": "i8", "labels": "i4", "cuts": "i4", "learned": "i4", "sources": "i4",
-    "shares": "f4", "records": "i8",
+    "seconds": "i4", "shares": "f4", "records": "i8",
 }
 FILES = {name: f"{name}.{kind[0]}{8 * int(kind[1])}" for name, kind in COLUMNS.items()}
 COUNTED_BY = {"tokens": "tokens", "weights": "tokens", "targets": "targets", "values": "values"}
 """Which count of store.json says how long a column is, where that is not the number of examples."""
-FORMAT = 3
+FORMAT = 4
 
 
 class TokenStore:
@@ -36,7 +36,7 @@ class TokenStore:
         columns = {name: self._column(name) for name in COLUMNS}
         self._tokens, self._weights, self._offsets = columns["tokens"], columns["weights"], columns["offsets"]
         self._targets, self._values = columns["targets"], columns["values"].reshape(self.facts["examples"], -1) if self.facts["values"] else None
-        self._sources, self._shares = columns["sources"], columns["shares"]
+        self._sources, self._seconds, self._shares = columns["sources"], columns["seconds"], columns["shares"]
         self._labels, self.cuts, self.learned = columns["labels"], columns["cuts"], columns["learned"]
         self.records = columns["records"]
         self.lengths = np.diff(self._offsets).astype(np.int64)
@@ -58,7 +58,7 @@ class TokenStore:
         return Example(
             self._tokens[start:end], self._weights[start:end], None if label < 0 else label, int(self.cuts[index]), int(self.records[index]),
             targets=self._targets[start:end] if len(self._targets) else None, values=None if self._values is None else self._values[index],
-            source=int(self._sources[index]), share=float(self._shares[index]),
+            source=int(self._sources[index]), share=float(self._shares[index]), second=int(self._seconds[index]),
         )
 
     def __iter__(self) -> Iterator[Example]:
@@ -118,7 +118,7 @@ class TokenStore:
 
 def _write_columns(folder: Path, examples: Iterable[Example]) -> dict:
     """Stream examples into the column files; returns the counts."""
-    small = {"offsets": array("q", [0]), "labels": array("i"), "cuts": array("i"), "learned": array("i"), "sources": array("i"), "shares": array("f"), "records": array("q")}
+    small = {"offsets": array("q", [0]), "labels": array("i"), "cuts": array("i"), "learned": array("i"), "sources": array("i"), "seconds": array("i"), "shares": array("f"), "records": array("q")}
     counts = {"tokens": 0, "targets": 0, "values": 0}
     with contextlib.ExitStack() as stack:
         streams = {name: stack.enter_context(open(folder / FILES[name], "wb")) for name in COUNTED_BY}
@@ -132,7 +132,7 @@ def _write_columns(folder: Path, examples: Iterable[Example]) -> dict:
                         counts[name] += len(column)
             if counts["targets"] not in (0, counts["tokens"]) or (number > 1 and (counts["values"] > 0) != (item.values is not None)):
                 raise ValueError("either every example has targets (values), or none has")
-            row = {"offsets": counts["tokens"], "labels": -1 if item.label is None else item.label, "cuts": item.cut, "learned": item.learned, "sources": item.source, "shares": item.share, "records": item.record}
+            row = {"offsets": counts["tokens"], "labels": -1 if item.label is None else item.label, "cuts": item.cut, "learned": item.learned, "sources": item.source, "seconds": item.second, "shares": item.share, "records": item.record}
             for name, value in row.items():
                 small[name].append(value)
     for name, values in small.items():

@@ -14,6 +14,10 @@ class Answer:
     """Probability of each label, where known."""
     spans: list | None = None
     """Spans found, each [first word, word after the last, type, confidence where known]."""
+    value: float | None = None
+    """The number, where the task asks for one."""
+    interval: list[float] | None = None
+    """[low, high] around the number, where one was fitted."""
     nll: float | None = None
     """Negative log-likelihood of the reference answer in nats, where the contestant has one."""
     hits: int | None = None

@@ -11,6 +11,7 @@ from luthier.generation.labels import score_labels
 from luthier.generation.local import generate
 from luthier.generation.rewriting import rewrite
 from luthier.models.language_model import LanguageModel
+from luthier.preparation.batches import side_by_side
 from luthier.runs.events import Event, Say
 from luthier.tasks.answers import Answer
 from luthier.tasks.likelihood import by_length, nll_of, nll_of_pairs
@@ -85,43 +86,33 @@ def with_probabilities(logprobs_L: np.ndarray, labels: list[str], position: int 
     return Answer(label, label=label, probabilities=probabilities, nll=nll, learned_tokens=1, tokens_in=tokens_in, tokens_out=1, seconds=seconds)
 
 
-def labelled_by_likelihood(
-    language_model: LanguageModel, prompts: list[list[int]], labels: list[str], label_tokens: list[list[int]], positions: list[int | None], *, say: Say
-) -> list[Answer]:
-    """The likeliest label after each prompt; every label's tokens, its end included, are scored."""
-    answers: list[Answer] = []
+def label_logprobs(language_model: LanguageModel, prompts: list[list[int]], label_tokens: list[list[int]], *, say: Say) -> tuple[np.ndarray, list[float]]:
+    """Log-probability of each label after each prompt [N, L], its end included, and each row's share of the time."""
+    found, taken = [], []
     for start in range(0, len(prompts), ROWS_PER_REPORT):
         part = prompts[start : start + ROWS_PER_REPORT]
         began = time.perf_counter()
         logprobs_NL = score_labels(language_model, part, label_tokens)
-        seconds = (time.perf_counter() - began) / len(part)
-        for offset, prompt in enumerate(part):
-            answers.append(with_probabilities(logprobs_NL[offset], labels, positions[start + offset], len(prompt), seconds))
-        say(Event("progress", data={"task": "answers", "done": len(answers), "total": len(prompts), "unit": "answers"}))
-    return answers
+        found.append(logprobs_NL)
+        taken += [(time.perf_counter() - began) / len(part)] * len(part)
+        say(Event("progress", data={"task": "answers", "done": len(taken), "total": len(prompts), "unit": "answers"}))
+    return np.concatenate(found), taken
 
 
 @torch.inference_mode()
-def classified(language_model: LanguageModel, prepared: Sequence, labels: list[str], positions: list[int | None], *, say: Say) -> list[Answer]:
-    """The label a class head gives each text."""
-    tokens = [item.examples[0].tokens for item in prepared]
-    network = language_model.network
-    network.eval()
-    answers: list[Answer | None] = [None] * len(tokens)
-    done = 0
-    for group in by_length([len(row) for row in tokens], 8192):
+def row_outputs(language_model: LanguageModel, prepared: Sequence, *, say: Say, read: Callable | None = None) -> tuple[np.ndarray, list[float]]:
+    """What a head says of each row [N, L] in float64, and each row's share of the time; `read` is how the head is asked (its logits)."""
+    examples = [item.examples[0] for item in prepared]
+    language_model.network.eval()
+    read, device = read or language_model.head.logits, language_model.device
+    found: list[np.ndarray | None] = [None] * len(examples)
+    seconds, done = [0.0] * len(examples), 0
+    for group in by_length([len(item.tokens) for item in examples], 8192):
         began = time.perf_counter()
-        width = max(len(tokens[index]) for index in group)
-        tokens_BT = torch.full((len(group), width), language_model.pad_token, dtype=torch.long)
-        attend_BT = torch.zeros((len(group), width), dtype=torch.long)
+        tensors = {name: None if tensor is None else tensor.to(device) for name, tensor in side_by_side([examples[index] for index in group], language_model.pad_token).items()}
+        outputs = read(language_model.network, **tensors).float().cpu().numpy().astype(np.float64)
         for at, index in enumerate(group):
-            tokens_BT[at, : len(tokens[index])] = torch.as_tensor(tokens[index].astype("int64"))
-            attend_BT[at, : len(tokens[index])] = 1
-        device = language_model.device
-        logits_BL = network(input_ids=tokens_BT.to(device), attention_mask=attend_BT.to(device)).logits.float().cpu().numpy()
-        seconds = (time.perf_counter() - began) / len(group)
-        for at, index in enumerate(group):
-            answers[index] = with_probabilities(logits_BL[at].astype(np.float64), labels, positions[index], len(tokens[index]), seconds)
+            found[index], seconds[index] = outputs[at], (time.perf_counter() - began) / len(group)
         done += len(group)
-        say(Event("progress", data={"task": "answers", "done": done, "total": len(tokens), "unit": "answers"}))
-    return answers
+        say(Event("progress", data={"task": "answers", "done": done, "total": len(examples), "unit": "answers"}))
+    return np.stack(found), seconds

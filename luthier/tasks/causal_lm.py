@@ -24,6 +24,12 @@ class CausalLM:
 
     control_tokens: bool = False
     """Read control tokens that are written in the text as control tokens; only for text that you wrote yourself."""
+    stride: float = 0.5
+    """By what share of the context windows move when a text is measured: 0.5 gives every token at least half a context before it, 1 is fastest and gives the first tokens of each window nothing."""
+
+    def __post_init__(self):
+        if not 0 < self.stride <= 1:
+            raise ValueError(f"`stride` is a share of the context above 0 and at most 1, got {self.stride:g}")
 
     def prepared(self, *, labels: Sequence[str] = (), max_new_tokens: int = 0) -> "CausalLM":
         """Nothing is left to settle."""
@@ -38,7 +44,7 @@ class CausalLM:
 
     def head(self, kind: str) -> str:
         if kind != "decoder":
-            raise RecipeError("task causal_lm needs a decoder; this base is an encoder", code="R154", hint="choose a decoder such as spruce, or task: classification")
+            raise RecipeError(f"task causal_lm needs a decoder; this base is an {kind.replace('_', '-')}", code="R154", hint="choose a decoder such as spruce, or task: classification")
         return "causal"
 
     def contestants(self, kind: str) -> tuple[str, ...]:
@@ -54,7 +60,8 @@ class CausalLM:
         """The likelihood of each text; there is nothing to write."""
         from luthier.tasks.likelihood import nll_of  # torch
 
-        prepared = [item.examples for item in self.examples(records, renderer)]
+        step = max(1, min(renderer.context - 1, round(self.stride * renderer.context)))
+        prepared = [item.examples for item in renderer.documents([record.text for record in records], control_tokens=self.control_tokens, stride=step)]
         rows = [(example.tokens, example.weights) for examples in prepared for example in examples]
         values = iter(nll_of(language_model, rows))
         answers = []
@@ -71,6 +78,9 @@ class CausalLM:
         return record.text
 
     def score(self, answers: Sequence[Answer], records: Sequence[Text]) -> dict:
-        characters = [len(record.text) for record in records]
+        characters, utf8_bytes = [len(record.text) for record in records], [len(record.text.encode()) for record in records]
         nlls, tokens = [answer.nll for answer in answers], [answer.learned_tokens for answer in answers]
-        return {"bits_per_character": language.bits_per_character(nlls, characters), "perplexity": language.perplexity(nlls, tokens)}
+        return {
+            "bits_per_character": language.bits_per_character(nlls, characters), "bits_per_byte": language.bits_per_byte(nlls, utf8_bytes),
+            "perplexity": language.perplexity(nlls, tokens),
+        }

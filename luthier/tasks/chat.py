@@ -40,7 +40,7 @@ class Chat:
 
     def head(self, kind: str) -> str:
         if kind != "decoder":
-            raise RecipeError("task chat needs a decoder; this base is an encoder", code="R154", hint="choose a decoder such as spruce, or task: classification")
+            raise RecipeError(f"task chat needs a decoder; this base is an {kind.replace('_', '-')}", code="R154", hint="choose a decoder such as spruce, or task: classification")
         return "causal"
 
     def contestants(self, kind: str) -> tuple[str, ...]:

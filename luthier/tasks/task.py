@@ -3,7 +3,7 @@
 Members are light dataclasses whose fields are their settings. What needs torch is imported by the functions that run a model, so that
 reading a recipe costs nothing.
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from luthier.runs.events import Say, silent
@@ -66,6 +66,25 @@ class Detailing(Protocol):
 
     def details(self, record, answer: Answer) -> dict:
         """Fields for the row of an answer, JSON."""
+
+
+@runtime_checkable
+class Seeing(Protocol):
+    """A task that takes something from the figures of the training rows, and says so."""
+
+    def seen(self, counts: Mapping[str, int]) -> "tuple[Task, str]":
+        """The task after it has seen how many training rows each label has, and a sentence about what follows; empty where nothing does."""
+
+
+@runtime_checkable
+class Calibrating(Protocol):
+    """A task whose answers say how sure they are, by what a tuned model did on validation rows."""
+
+    def calibration(self, language_model: "LanguageModel", renderer: "Renderer", records: Sequence, *, say: Say = silent) -> dict:
+        """What was fitted, JSON, with a `sentence`; empty where nothing was."""
+
+    def calibrated(self, facts: Mapping) -> "Task":
+        """The task with what was fitted."""
 
 
 @runtime_checkable

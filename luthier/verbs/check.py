@@ -21,7 +21,7 @@ from luthier.runs.events import Event, Say, silent
 from luthier.verbs import check_report
 from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.results import Answered
-from luthier.verbs.stages import open_recipe, prepare_tokens, read_data, room_for_text
+from luthier.verbs.stages import open_recipe, prepare_tokens, read_data, room_for_text, task_with
 
 
 def check(
@@ -80,7 +80,7 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
         base, place = facts(recipe.model), locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
         renderer = Renderer(tokenizer, template, room_for_text(recipe.method, base.context), head=recipe.lesson.head(base.kind))
-        task = recipe.lesson.prepared(labels=data.labels, max_new_tokens=0)
+        task = task_with(recipe.lesson, data.labels, data.summary, 0, say)
         tokens = prepare_tokens(data, task, renderer, folder, say)
     except DataError:
         raise

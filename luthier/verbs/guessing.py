@@ -39,7 +39,8 @@ def recipe_of_data(
     data: dict = {"train": path}
     if any(role != column for role, column in found.columns.items()):
         data["map"] = dict(found.columns)
-    recipe = {"model": model, "task": found.task, "method": "lora", "data": data}
+    task = {"name": found.task, **found.settings} if found.settings else found.task
+    recipe = {"model": model, "task": task, "method": "lora", "data": data}
     if found.record in spellings.LEARNED_BY:
         recipe["objective"] = spellings.LEARNED_BY[found.record]
     return recipe, found.sentence

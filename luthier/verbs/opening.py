@@ -15,10 +15,11 @@ from luthier.preparation.renderer import Renderer
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
+from luthier.tasks.task import Calibrating
 from luthier.verbs.leading import Leading, leading
 from luthier.verbs.materials import embedded, room_of
 from luthier.verbs.recipe import Recipe
-from luthier.verbs.stages import load_base, open_recipe, renderer_of
+from luthier.verbs.stages import load_base, open_recipe, renderer_of, task_with
 
 
 @dataclass
@@ -63,6 +64,17 @@ def labels_of(run: Run) -> list[str]:
     return read_json(run.data_folder / "check.json")["labels"]
 
 
+def summary_of(run: Run) -> dict:
+    """The figures of a run's data."""
+    return read_json(run.data_folder / "check.json")["summary"]
+
+
+def task_of(run: Run, recipe: Recipe, max_new_tokens: int, *, tuned: bool = True):
+    """A run's task with what its data settled; `tuned`, with the confidence that was fitted for its model."""
+    task = task_with(recipe.lesson, labels_of(run), summary_of(run), max_new_tokens)
+    return task.calibrated(run.facts().get("calibration") or {}) if tuned and isinstance(task, Calibrating) else task
+
+
 def open_run(name: str, say: Say, *, tuned: bool = True) -> Opened:
     """A run's model, verified; `tuned` False leaves the base as it came. CheckpointError where the run has none, or its files changed."""
     run = runs.find(name)
@@ -84,7 +96,7 @@ def open_run(name: str, say: Say, *, tuned: bool = True) -> Opened:
     if tuned:
         language_model.network = recipe.method.load(language_model, run.model_folder)
         language_model.network.eval()
-    task = recipe.lesson.prepared(labels=labels, max_new_tokens=recipe.evaluation.max_new_tokens)
+    task = task_of(run, recipe, recipe.evaluation.max_new_tokens, tuned=tuned)
     say(Event("note", f"{run.name}: {recipe.task.name} on {recipe.model}" + (f", tuned by {recipe.method.name}" if tuned else ", not tuned")))
     return Opened(run, recipe, task, language_model, renderer)
 

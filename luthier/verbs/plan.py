@@ -21,7 +21,7 @@ from luthier.runs.folder import runs_root
 from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import Answered
-from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, room_for_text, settle
+from luthier.verbs.stages import DEMONSTRATION, open_recipe, prepare_tokens, read_data, room_for_text, settle, task_with
 from luthier.verbs.training import order_of
 
 
@@ -36,7 +36,7 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
         place = locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
         renderer = Renderer(tokenizer, template, base.context, head=recipe.lesson.head(base.kind))
-        tokens = prepare_tokens(data, recipe.lesson.prepared(labels=data.labels, max_new_tokens=0), renderer, Path(folder) / "tokens", say)
+        tokens = prepare_tokens(data, task_with(recipe.lesson, data.labels, data.summary, 0), renderer, Path(folder) / "tokens", say)
         recipe, reasons = settle(recipe, base, tokens, here)
         order = order_of(tokens.stores["train"], recipe.training, recipe.seed, base.context)
         longest, per_epoch = int(tokens.stores["train"].lengths.max()), tokens.stores["train"].tokens

@@ -20,7 +20,7 @@ from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
 from luthier.serving.hosts import Host, Model
 from luthier.tasks import TASKS
-from luthier.verbs.opening import labels_of, open_run, resolved
+from luthier.verbs.opening import labels_of, open_run, resolved, task_of
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.stages import load_base, renderer_of
 
@@ -79,7 +79,7 @@ class Shelf:
         """The run's adapter in the bank of its base."""
         base = facts(recipe.model)
         kind = recipe.task.head(base.kind)
-        task = recipe.task.prepared(labels=labels_of(run), max_new_tokens=answer_tokens(recipe))
+        task = task_of(run, recipe, answer_tokens(recipe))
         known = told(run, recipe, task)
         if kind == "causal":
             host, renderer = self.of(recipe.model, recipe.training.precision, lambda: self.plain(recipe.model, recipe.training.precision))

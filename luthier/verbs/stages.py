@@ -18,9 +18,10 @@ from luthier.models.machine import Machine, machine
 from luthier.preparation.cache import prepare
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.store import TokenStore
-from luthier.runs.events import Event, Say
+from luthier.runs.events import Event, Say, silent
 from luthier.tasks import TASKS
 from luthier.tasks.answers import Answer
+from luthier.tasks.task import Seeing
 from luthier.verbs import recipe as recipes
 from luthier.verbs.guessing import recipe_of_data
 from luthier.verbs.recipe import Recipe
@@ -34,8 +35,10 @@ DEMONSTRATION = "spruce is a demonstration base of 7 M parameters; for real use 
 def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, say: Say) -> tuple[Recipe, dict]:
     """The recipe of a target; data instead of a recipe is guessed from, as init does, and that is said."""
 
+    asked = asked_task(overrides)
+
     def guess(path: str) -> dict:
-        mapping, sentence = recipe_of_data(path, record=recipes.asked_record(overrides))
+        mapping, sentence = recipe_of_data(path, task=asked and asked.name, record=recipes.asked_record(overrides) or (asked and asked.record))
         say(Event("note", f"{sentence} (luthier init {path} writes this down)"))
         return mapping
 
@@ -45,9 +48,23 @@ def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, s
     if found.task is None:
         mapping, sentence = recipe_of_data(found.data.train, columns=found.data.map, record=found.objective.record)
         say(Event("note", sentence))
-        task = mapping["task"]
-        found = dataclasses.replace(found, task=TASKS[task]())
+        task = mapping["task"] if isinstance(mapping["task"], dict) else {"name": mapping["task"]}
+        found = dataclasses.replace(found, task=TASKS[task["name"]](**{key: value for key, value in task.items() if key != "name"}))
     return found, origins
+
+
+def asked_task(overrides: Iterable[str] | Mapping):
+    """The task that is named beside a data file, since it decides how the columns are read; None where none is, or it is not one."""
+    pairs = overrides.items() if isinstance(overrides, Mapping) else (word.partition("=")[::2] for word in overrides)
+    given = {str(key): value for key, value in pairs if str(key).split(".")[0] == "task"}
+    named = given.pop("task", None)
+    inner = dict(named) if isinstance(named, Mapping) else {"name": named}
+    inner |= {key.removeprefix("task."): value for key, value in given.items()}
+    name = inner.get("name") or ("classification" if "many" in inner else None)
+    if name not in TASKS:
+        return None
+    several = str(inner.get("many", "false")).lower() == "true"
+    return TASKS[name](**({"many": True} if several and name == "classification" else {}))
 
 
 # ---- data ---------------------------------------------------------------------------------------
@@ -56,6 +73,16 @@ def read_data(recipe: Recipe, folder: Path, say: Say, *, strict: bool = True) ->
     task = recipe.lesson
     say(Event("phase", "data", {"name": "data"}))
     return dataset.build(recipe.data, task=task.name, record=task.record, identity=task.identity, folder=folder, strict=strict, say=say)
+
+
+def task_with(task, labels: Sequence[str], summary: Mapping, max_new_tokens: int, say: Say = silent):
+    """The task with what the data and the recipe settle; what it takes from the training rows is said."""
+    found = task.prepared(labels=labels, max_new_tokens=max_new_tokens)
+    if isinstance(found, Seeing):
+        found, sentence = found.seen(summary.get("train", {}).get("labels", {}))
+        if sentence:
+            say(Event("note", sentence))
+    return found
 
 
 # ---- base ---------------------------------------------------------------------------------------
@@ -139,7 +166,7 @@ def refuse_unlearnable(tokens: Tokens, least: float) -> None:
     if "train" not in tokens.stores or not len(tokens.stores["train"]):
         raise DataError("no training row is left to learn from", code="D411", hint="luthier check shows why each row was left out")
     store = tokens.stores["train"]
-    if store[0].label is not None and not store.tokens_learned:
+    if (store[0].label is not None or store.values is not None) and not store.tokens_learned:
         return
     share = store.tokens_learned / max(1, store.tokens)
     if store.tokens_learned == 0 or share < least:

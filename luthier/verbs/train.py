@@ -24,6 +24,7 @@ from luthier.methods import METHODS
 from luthier.models.card import card_facts
 from luthier.models.energy import joules, used
 from luthier.models.freshcheck import fresh_check
+from luthier.models.heads import Settling
 from luthier.models.load import facts
 from luthier.models.machine import machine
 from luthier.objectives.anchors import anchored, switched_off
@@ -32,7 +33,7 @@ from luthier.preparation.part import part_of
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
-from luthier.tasks.task import Noising
+from luthier.tasks.task import Calibrating, Noising
 from luthier.training import checkpoint
 from luthier.verbs import forecasts
 from luthier.verbs.comparing import chosen_rows, compare, conclude
@@ -54,10 +55,13 @@ from luthier.verbs.stages import (
     respond_with,
     room_for_text,
     settle,
+    task_with,
 )
 from luthier.verbs.stopping import Stopping
 from luthier.verbs.training import Look, Trainer, load_best
 
+CALIBRATED_ON = 2000
+"""Most validation rows by which confidence is fitted."""
 NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "retrieval.", "data.")
 """Recipe keys that may differ on resume: they do not touch the weights; the data speaks through its fingerprint."""
 
@@ -140,6 +144,7 @@ class Work:
         before = self.baselines()
         self.tune(resuming)
         best_step = load_best(self.run, self.parameters, self.say)
+        self.settle()
         verdict = self.judge(before)
         self.keep_model(best_step)
         cost = {"seconds": round(time.perf_counter() - began, 2), "tokens": self.tokens_read(), "threads": torch.get_num_threads(), "energy_joules": used(energy, joules())}
@@ -163,7 +168,7 @@ class Work:
             precision = "bf16" if here.bf16 else "fp32"
         self.language_model = load_base(recipe, base, self.data.labels, precision, self.say, scratch_seed=self.scratch_seed)
         self.renderer = renderer_of(self.language_model, recipe.lesson.head(base.kind), self.say)
-        task = recipe.lesson.prepared(labels=self.data.labels, max_new_tokens=0)
+        task = task_with(recipe.lesson, self.data.labels, self.data.summary, 0, self.say)
         self.leading = leading(
             recipe.retrieval, task, self.renderer, self.language_model.context, train=self.data.records("train") if recipe.retrieval.in_training else [],
             embed=embedder(self.language_model, self.renderer), folder=run.path / "retrieval" / "vectors", key=self.language_model.fingerprint, say=self.say,
@@ -177,7 +182,7 @@ class Work:
         write_json(run.data_folder.parent / "ledger.json", self.tokens.ledger)
         refuse_unlearnable(self.tokens, recipe.data.min_learned_share)
         self.recipe, reasons = settle(recipe, base, self.tokens, here)
-        self.task = recipe.lesson.prepared(labels=self.data.labels, max_new_tokens=self.recipe.evaluation.max_new_tokens)
+        self.task = task_with(recipe.lesson, self.data.labels, self.data.summary, self.recipe.evaluation.max_new_tokens)
         torch.set_num_threads(self.recipe.training.threads)
         self.write_recipe(reasons)
         self.test = chosen_rows(self.records("test"), self.recipe.evaluation.max_rows)
@@ -259,6 +264,8 @@ class Work:
         recipe, model = self.recipe, self.language_model
         torch.manual_seed(recipe.seed)
         self.network = model.network = recipe.method.apply(model)
+        if isinstance(model.head, Settling):
+            model.head.fit(self.tokens.stores["train"].values[:, 0], self.network)
         if recipe.training.gradient_checkpointing:
             self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self.network.enable_input_require_grads()
@@ -295,6 +302,17 @@ class Work:
 
     def tokens_read(self) -> int:
         return sum(row["tokens"] for row in self.run.rows("metrics.jsonl") if row["kind"] == "train")
+
+    def settle(self) -> None:
+        """What follows once the weights are final: outputs get their own unit, and confidence is fitted on validation rows."""
+        if isinstance(self.language_model.head, Settling):
+            self.language_model.head.settle(self.network)
+        if isinstance(self.task, Calibrating):
+            facts = self.task.calibration(self.language_model, self.renderer, chosen_rows(self.records("validation"), CALIBRATED_ON), say=self.say)
+            self.task = self.task.calibrated(facts)
+            self.run.update(calibration=facts)
+            if facts:
+                self.say(Event("note", facts["sentence"], facts))
 
     # ---- after --------------------------------------------------------------------------------
     def judge(self, before: dict) -> dict | None:

@@ -99,7 +99,7 @@ def test_unknown_names_are_guessed_by_the_look_of_the_values():
 
 @pytest.mark.parametrize(
     "values, word",
-    [({"premise": "a", "hypothesis": "b", "gold": 1}, "pairs of sentences"), ({"a": 1, "b": 2}, "a, b")],
+    [({"premise": "a", "hypothesis": "b", "gold": 1}, "premise"), ({"a": 1, "b": 2}, "a, b")],
 )
 def test_what_cannot_be_understood_is_said(values, word):
     with pytest.raises(DataError) as raised:

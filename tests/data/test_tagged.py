@@ -77,7 +77,7 @@ def test_one_class_a_word():
         ({"text": TEXT, "spans": [{"start": 22, "end": 99, "label": "place"}]}, "D341"),
         ({"text": TEXT, "spans": [{"start": 3, "end": 3, "label": "place"}]}, "D341"),
         ({"text": TEXT, "spans": [{"start": 0, "end": 12, "label": "a"}, {"start": 4, "end": 12, "label": "b"}]}, "D341"),
-        ({"text": "é Turin", "spans": [{"start": 3, "end": 8, "label": "place", "text": "Turin"}]}, "D341"),
+        ({"text": "é Turin is far", "spans": [{"start": 3, "end": 8, "label": "place", "text": "Turin"}]}, "D341"),
     ],
 )
 def test_what_is_wrong(values, code):

@@ -3,7 +3,7 @@ import pytest
 from chat_styles import bert, tokenizer_for
 from hypothesis import given, strategies
 
-from luthier.preparation.documents import chunks
+from luthier.preparation.documents import chunks, windows
 from luthier.preparation.renderer import Renderer
 
 
@@ -53,3 +53,18 @@ def test_labelled_texts_for_a_head():
     assert prepared.cut == long.cut == len(whole) - 12 > 0
     forged = renderer.labelled("[SEP] the [CLS] guitar [MASK]", 0).examples[0].tokens.tolist()
     assert forged.count(tokenizer.sep_token_id) == 1 == forged.count(tokenizer.cls_token_id) and tokenizer.mask_token_id not in forged
+
+
+@given(length=strategies.integers(1, 80), start=strategies.sampled_from([[], [1]]), context=strategies.integers(4, 20), share=strategies.floats(0.05, 1))
+def test_windows_measure_every_token_once_with_enough_before_it(length, start, context, share):
+    stride = max(1, min(context - 1, round(share * context)))
+    ids = list(range(100, 100 + length))
+    whole, seen = [*start, *ids, 3], []
+    for part in windows(ids, start, [3], context, stride):
+        assert len(part.tokens) <= context and part.weights[0] == 0
+        at = whole.index(part.tokens[0])
+        assert part.tokens.tolist() == whole[at : at + len(part.tokens)]
+        for place in part.weights.nonzero()[0]:
+            seen.append(at + int(place))
+            assert place >= min(at + place, context - stride), "enough stands before it"
+    assert seen == list(range(max(1, len(start)), len(whole)))

@@ -32,6 +32,9 @@ SUFFIXES = {
 }
 
 
+CODE = (".py", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".kt", ".scala", ".sh", ".sql", ".r", ".jl", ".lua", ".tex", ".rst")
+"""Suffixes of files that are one document each, however many blank lines they have."""
+SUFFIXES |= dict.fromkeys(CODE, "text")
 LOOK = 1 << 16
 """Bytes that are looked at to tell the format."""
 
@@ -90,7 +93,7 @@ def read_file(path: Path, name: str, max_line_bytes: int, *, whole: bool = False
     place = Place(name)
     kind = format_of(path, name)
     if kind == "text":
-        yield from text.read(path, place, max_line_bytes, whole=whole)
+        yield from text.read(path, place, max_line_bytes, whole=whole or folder.format_suffix(Path(name)) in CODE)
         return
     if kind == "json array" and folder.format_suffix(Path(name)) in (".jsonl", ".ndjson"):
         yield place.note("a JSON array under a .jsonl name: its elements are read as rows")

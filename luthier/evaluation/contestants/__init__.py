@@ -17,11 +17,13 @@ from luthier.evaluation.contestants import (
     lead,
     length,
     majority,
+    median,
     nearest,
     nearest_embedding,
     probe,
     prompt,
     rag,
+    ridge,
     scratch,
     tfidf,
     tuned,
@@ -47,15 +49,17 @@ class Kind:
     """What it does, for the report."""
 
 
-ASKED = ("labelled", "conversation", "pair")
+ASKED = ("labelled", "multi_labelled", "conversation", "pair")
 LABELS = ("labelled",)
+SETS = ("labelled", "multi_labelled")
+NUMBERS = ("scored",)
 SPANS = ("tagged",)
 JUDGED = ("preference", "rated", "prompt")
-ALL = (*ASKED, "text", *SPANS, *JUDGED)
+ALL = (*ASKED, "text", *SPANS, *NUMBERS, *JUDGED)
 CONTESTANTS = {
     "majority": Kind(majority.make, ("train",), (), ASKED, "gives everyone the most frequent training answer"),
-    "nearest": Kind(nearest.make, ("train",), (), ASKED, "copies the answer of the most similar training row"),
-    "tfidf": Kind(tfidf.make, ("train",), ("seed",), LABELS, "a linear model on counted words and letters"),
+    "nearest": Kind(nearest.make, ("train",), (), (*ASKED, *NUMBERS), "copies the answer of the most similar training row"),
+    "tfidf": Kind(tfidf.make, ("train",), ("seed",), SETS, "a linear model on counted words and letters"),
     "nearest_embedding": Kind(nearest_embedding.make, ("train", "embed"), (), LABELS, "copies the nearest label, by the base's embeddings"),
     "probe": Kind(probe.make, ("train", "embed"), ("seed",), LABELS, "a linear model on the base's frozen embeddings"),
     "dictionary": Kind(dictionary.make, ("train",), (), SPANS, "marks what the training rows have marked, looked up word by word"),
@@ -64,6 +68,8 @@ CONTESTANTS = {
     "copy": Kind(copy.make, (), (), ("conversation",), "gives the question back"),
     "coin": Kind(coin.make, (), (), ("preference",), "prefers neither answer, for what guessing gives"),
     "length": Kind(length.make, ("train",), (), ("preference",), "takes the longer answer of each pair, or always the shorter"),
+    "median": Kind(median.make, ("train",), (), NUMBERS, "gives everyone the median of the training numbers"),
+    "ridge": Kind(ridge.make, ("train",), ("seed",), NUMBERS, "a linear model on counted words and letters"),
     "base": Kind(base.make, ("base",), (), ALL, "the base as it came"),
     "prompt": Kind(prompt.make, ("base", "score", "lengths", "room"), ("validation", "instructions"), ASKED, "the base with the best of several written instructions"),
     "few_shot": Kind(few_shot.make, ("base", "train"), ("shots", "shots_by", "validation", "score", "seed"), ASKED, "the base, shown training rows in its prompt"),

@@ -2,29 +2,29 @@
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from luthier.data.records import Conversation, Labelled, Pair, Record
+from luthier.data.records import Conversation, Labelled, MultiLabelled, Pair, Record, both_texts
 from luthier.errors import RecipeError
 from luthier.tasks.answers import Answer
 
 
 def prompt_of(record: Record) -> str:
     """The text to answer: a labelled row's text, or everything said before the last learned assistant turn."""
-    if isinstance(record, Labelled):
-        return record.text
+    if isinstance(record, Labelled | MultiLabelled):
+        return both_texts(record)
     return pairs_of(record)[-1][0] if pairs_of(record) else ""
 
 
 def target_of(record: Record) -> str:
     """The answer wanted: the label, or the last learned assistant turn."""
-    if isinstance(record, Labelled):
+    if isinstance(record, Labelled | MultiLabelled):
         return record.label
     return pairs_of(record)[-1][1] if pairs_of(record) else ""
 
 
 def pairs_of(record: Record) -> list[tuple[str, str]]:
     """Every (prompt, answer) that a training row holds: one for a label, one per learned assistant turn of a conversation."""
-    if isinstance(record, Labelled):
-        return [(record.text, record.label)]
+    if isinstance(record, Labelled | MultiLabelled):
+        return [(both_texts(record), record.label)]
     if isinstance(record, Pair):
         return [(record.source, record.target)]
     if not isinstance(record, Conversation):
@@ -49,7 +49,7 @@ def training_pairs(train: Sequence[Record]) -> list[tuple[str, str]]:
 
 def answer_of(record: Record, text: str, probabilities: dict[str, float] | None = None) -> Answer:
     """An answer that is a label where the record has one."""
-    return Answer(text=text, label=text if isinstance(record, Labelled) else None, probabilities=probabilities)
+    return Answer(text=text, label=text if isinstance(record, Labelled | MultiLabelled) else None, probabilities=probabilities)
 
 
 def timed(answer: Callable[[Sequence[Record]], list[Answer]]) -> Callable[[Sequence[Record]], list[Answer]]:

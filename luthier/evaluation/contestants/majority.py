@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from luthier.data.records import Labelled, Record
+from luthier.data.records import Labelled, MultiLabelled, Record
 from luthier.evaluation.contestants.contestant import Contestant
 from luthier.evaluation.contestants.inputs import answer_of, timed, training_pairs
 from luthier.evaluation.contestants.similarity import TextVectors
@@ -16,7 +16,7 @@ def make(train: Sequence[Record]) -> Contestant:
     counts = Counter(texts)
     text, times = min(counts.items(), key=lambda item: (-item[1], item[0]))
     note = f"{times:,} of {len(texts):,} training answers"
-    if times == 1 and len(texts) > 1 and not isinstance(train[0], Labelled):
+    if times == 1 and len(texts) > 1 and not isinstance(train[0], Labelled | MultiLabelled):
         text, note = most_typical(sorted(counts)), "the training answer most like all others"
     shares = {label: count / len(texts) for label, count in sorted(counts.items())} if isinstance(train[0], Labelled) else None
     return Contestant("majority", timed(lambda records: [answer_of(record, text, shares) for record in records]), note)

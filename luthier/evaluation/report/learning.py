@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from luthier.evaluation.report.document import Block, Notice, Prose, Section, Table
+from luthier.evaluation.report.document import Block, Notice, Section, Table
 from luthier.evaluation.report.escape import short
 from luthier.evaluation.report.folder import RunFiles, inner, number, word
+from luthier.evaluation.report.label_panel import reliability, set_blocks
+from luthier.evaluation.report.number_panel import number_blocks
 from luthier.evaluation.report.opening import RIGHT_OR_WRONG
 from luthier.evaluation.report.pictures import Line, cloud, confusion_matrix, curves, smoothed
 from luthier.evaluation.report.span_panel import span_blocks
@@ -128,8 +130,12 @@ def panel(run: RunFiles) -> Section | None:
         return None
     if any("wanted_spans" in row for row in rows):
         return Section("task", "Span by span", span_blocks(rows))
+    if any("wanted_labels" in row for row in rows):
+        return Section("task", "Label by label", set_blocks(rows))
+    if any("wanted_value" in row for row in rows):
+        return Section("task", "Number by number", number_blocks(run, rows))
     if metric in RIGHT_OR_WRONG:
-        return Section("task", "Label by label", label_blocks(rows))
+        return Section("task", "Label by label", [*label_blocks(rows), *reliability(run, rows)])
     if any(row.get("answer") for row in rows):
         return Section("task", "Length and score", text_blocks(rows, metric))
     return Section("task", "Text by text", [worst_texts(rows, metric)])
@@ -157,8 +163,6 @@ def label_blocks(rows: Sequence[dict]) -> list[Block]:
         lines = [[target, answer, f"{times:,}"] for (target, answer), times in mistakes.most_common(10)]
         blocks.append(Table(["target", "answered", "rows"], lines, frozenset({2}), "Most frequent mistakes"))
     blocks.append(weakest(labels, counts_LL))
-    if remark := trust(rows):
-        blocks.append(Prose(remark))
     return blocks
 
 
@@ -172,16 +176,6 @@ def weakest(labels: Sequence[str], counts_LL: np.ndarray) -> Table:
     lines = [[labels[i], f"{support_L[i]:,}", *(f"{values[i]:.2f}" for values in (precision_L, recall_L, f1_L))] for i in order]
     title = "The ten weakest labels" if len(labels) > 10 else "Every label, the weakest first"
     return Table(["label", "rows", "precision", "recall", "F1"], lines, frozenset({1, 2, 3, 4}), title)
-
-
-def trust(rows: Sequence[dict]) -> str:
-    """How confidence compares with being right."""
-    pairs = [(sure, row.get("answer") == row.get("target")) for row in rows if (sure := number(row.get("confidence"))) is not None]
-    if len(pairs) < 20:
-        return ""
-    sure, right = np.mean([pair[0] for pair in pairs]), np.mean([pair[1] for pair in pairs])
-    gap = "it can be taken at its word" if abs(sure - right) < 0.05 else "it is surer than it should be" if sure > right else "it is less sure than it could be"
-    return f"On average the tuned model is {100 * sure:.0f} % sure and right on {100 * right:.0f} % of the rows: {gap}."
 
 
 def text_blocks(rows: Sequence[dict], metric: str) -> list[Block]:

@@ -250,7 +250,7 @@ def cloud(title: str, sentence: str, points: Sequence[tuple[float, float, str]],
     """One dot per row, with the median of each stretch as a line; every point is (x, y, hover)."""
     head = [across, up_words]
     lines = [[f"{x:.6g}", f"{y:.6g}"] for x, y, _ in spread_out(points, 200)]
-    low_x, high_x = 0.0, max(x for x, _, _ in points) * 1.04 or 1.0
+    low_x, high_x = min(0.0, *(x for x, _, _ in points)), max(x for x, _, _ in points) * 1.04 or 1.0
     low_y, high_y = padded([y for _, y, _ in points])
 
     def draw(width: int) -> Canvas:

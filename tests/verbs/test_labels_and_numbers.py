@@ -1,0 +1,99 @@
+"""Several labels, pairs of texts, uneven labels, calibrated confidence and numbers, each from a file to an answer with a tiny encoder."""
+import json
+
+import pytest
+import torch
+
+import luthier
+from luthier.files import read_json
+
+QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamples": 200, "training.validation_rows": 8, "method": "full", "training.learning_rate": 5e-3}
+COLOURS = ["red", "blue", "green"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+
+
+def written(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def values_of(result):
+    return {row["name"]: row["value"] for row in result.verdict["contestants"]}
+
+
+def test_several_labels(tiny_bert, here):
+    rows = [{"text": f"{' '.join(colours)} things, number {number}", "labels": colours} for number in range(40) for colours in (["red"], ["blue", "red"], [], ["green"])]
+    written(here / "many.jsonl", rows)
+    made = luthier.init("many.jsonl").to_dict()
+    assert made["task"] == "classification" and "many: true" in (here / "luthier.yaml").read_text()
+    result = luthier.train(None, {"model": str(tiny_bert), "training.epochs": 10, **QUICK}, name="many")
+    values = values_of(result)
+    assert set(values) == {"majority", "nearest", "tfidf", "tuned"} and values["tuned"] > 0.8 > values["majority"]
+    found = luthier.predict("many", "blue red things, number 99").to_dict()["answers"][0]
+    assert found["answer"] == "blue | red" and [each["label"] for each in found["labels"]] == ["blue", "red"]
+    row = json.loads((here / "runs" / "many" / "evaluation" / "tuned.jsonl").read_text().splitlines()[0])
+    assert isinstance(row["wanted_labels"], list) and "Label by label" in (here / "runs" / "many" / "report.html").read_text()
+
+
+def test_pairs_of_texts(tiny_bert, here):
+    rows = [{"sentence1": "a thing", "sentence2": f"{two} things, {number} {one}", "label": two} for number in range(14) for one in COLOURS for two in COLOURS]
+    written(here / "pairs.jsonl", rows)
+    result = luthier.train("pairs.jsonl", {"model": str(tiny_bert), "training.epochs": 20, **QUICK, "training.learning_rate": 1e-3, "training.early_stopping": 0, "evaluation.contestants": ["majority", "tuned"]}, name="pairs")
+    assert values_of(result)["tuned"] > 0.75
+    said = [luthier.predict("pairs", f"a thing\t{colour} things, 99 red").to_dict()["answers"][0]["label"] for colour in ("red", "blue")]
+    assert said == ["red", "blue"], "the second text is read"
+
+
+def test_uneven_labels_are_weighed_and_said(tiny_bert, base, here):
+    rows = [{"text": f"{'rare' if number % 12 == 0 else 'plain'} text {number}", "label": "rare" if number % 12 == 0 else "plain"} for number in range(240)]
+    written(here / "uneven.jsonl", rows)
+    notes = []
+    say = lambda event: notes.append(event.message) if event.kind == "note" else None
+    luthier.train("uneven.jsonl", {"model": str(tiny_bert), "training.max_steps": 2, **QUICK}, name="uneven", say=say)
+    assert sum("weighed" in note and "`rare`" in note for note in notes) == 1, "announced, once"
+    luthier.train("uneven.jsonl", {"model": str(tiny_bert), "training.max_steps": 2, "task.class_weights": "none", "task.name": "classification", **QUICK}, name="plain", say=notes.append)
+    learned = [[json.loads(line)["learned"] for line in (here / "runs" / name / "metrics.jsonl").read_text().splitlines() if '"train"' in line] for name in ("uneven", "plain")]
+    assert learned[1] == [8.0, 8.0] and learned[0] != learned[1], "the weights reach the loss"
+    shown = luthier.check("uneven.jsonl", {"model": str(base)}).to_dict()
+    assert shown["ok"]
+
+
+def test_confidence_is_calibrated_on_validation(tiny_bert, here):
+    rows = [{"text": f"{colour} thing {number}", "label": colour if number % 3 else COLOURS[(number // 3) % 3]} for number in range(100) for colour in COLOURS]
+    written(here / "noisy.jsonl", rows)
+    result = luthier.train("noisy.jsonl", {"model": str(tiny_bert), "training.epochs": 12, "training.early_stopping": 0, "data.validation": 0.2, **QUICK}, name="noisy")
+    run = here / "runs" / "noisy"
+    fitted = read_json(run / "run.json")["calibration"]
+    assert fitted["temperature"] != 1 and fitted["ece_after"] <= fitted["ece_before"] + 0.02
+    figures = read_json(run / "evaluation" / "results.json")["contestants"]["tuned"]["metrics"]
+    assert "ece" in figures and result.verdict["metric"] == "macro_f1"
+    page = (run / "report.html").read_text()
+    assert "Sure and right" in page and "temperature" in page
+    sure = luthier.predict("noisy", "red thing 301").to_dict()["answers"][0]["confidence"]
+    facts = read_json(run / "run.json")
+    facts["calibration"]["temperature"] = 20.0
+    (run / "run.json").write_text(json.dumps(facts))
+    assert luthier.predict("noisy", "red thing 301").to_dict()["answers"][0]["confidence"] < sure, "the temperature is used"
+
+
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_numbers(tiny_model, here, name):
+    rows = [{"text": f"{'very ' * (number % 5)}good, {number}", "score": 100.0 + 10 * (number % 5)} for number in range(240)]
+    written(here / "stars.jsonl", rows)
+    words = {"model": str(tiny_model(name)), "task.name": "regression", "training.epochs": 8, "data.validation": 0.2, **QUICK}
+    result = luthier.train("stars.jsonl", words, name="stars")
+    values = values_of(result)
+    assert set(values) == {"median", "nearest", "ridge", "tuned"} and result.verdict["metric"] == "mae" and not result.verdict["higher_is_better"]
+    assert values["tuned"] < 0.6 * values["median"]
+    figures = read_json(here / "runs" / "stars" / "evaluation" / "results.json")["contestants"]["tuned"]["metrics"]
+    assert 0.7 <= figures["coverage"]["value"] <= 1 and figures["spearman"]["value"] > 0.7
+    found = luthier.predict("stars", "very very good, 999").to_dict()["answers"][0]
+    assert found["low"] < found["value"] < found["high"] and 105 < found["value"] < 145
+    network = __import__("transformers").AutoModelForSequenceClassification.from_pretrained(here / "runs" / "stars" / "model")
+    assert network.config.num_labels == 1 and network.config.problem_type == "regression"
+    assert "Number by number" in (here / "runs" / "stars" / "report.html").read_text()
