@@ -5,6 +5,7 @@
 Needs the `bench` extra. Prints, for each objective, the largest difference of the loss and of any gradient entry over BATCHES (1,000) random batches:
 random prompts and answers of random lengths through a tiny Llama in float32 on one thread, against a starting model that differs from the model. Differences are relative to the largest entry where that is above 1.
 """
+import contextlib
 import copy
 import sys
 import tempfile
@@ -19,7 +20,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from luthier.models.heads import CausalHead, SequenceClassHead
+from luthier.models.token_logprobs import token_logprobs
 from luthier.objectives import OBJECTIVES
+from luthier.objectives.grpo import advantages
+from luthier.objectives.rollouts import Graded, Rollout
 from luthier.objectives.sequences import Answers, answer_logprobs, stacked
 
 VOCABULARY = 131
@@ -182,7 +186,64 @@ class Reward(Side):
         return apart(ours, self.trainer.compute_loss(self.theirs, {"input_ids": batch.tokens_BT, "attention_mask": batch.attend_BT}), self.ours, self.theirs)
 
 
-SIDES = {"dpo": DPO, "ipo": IPO, "kto": KTO, "orpo": ORPO, "reward": Reward}
+class GRPO(Side):
+    settings = {"group_size": 4, "kl": 0.04, "clip_low": 0.2, "clip_high": 0.28}
+    theirs_too = {"beta": 0.04, "epsilon": 0.2, "epsilon_high": 0.28, "loss_type": "grpo"}
+
+    def __init__(self, folder: str):
+        super().__init__(folder)
+        from trl import GRPOConfig, GRPOTrainer
+
+        # TRL reads its starting model from where the model came
+        self.start.save_pretrained(f"{folder}/start")
+        self.theirs.config._name_or_path = f"{folder}/start"
+        config = GRPOConfig(output_dir=folder, num_generations=4, max_completion_length=10, temperature=0.9, **self.theirs_too, **COMMON)
+        data = Dataset.from_list([{"prompt": "t5 t6"}] * 8)
+        self.trainer = GRPOTrainer(model=self.theirs, args=config, train_dataset=data, processing_class=tokenizer(), reward_funcs=lambda completions, **_: [0.0] * len(completions))
+        self.trainer.current_gradient_accumulation_steps = 1
+        from luthier.objectives.grpo import PreparedGRPO
+
+        self.settings_of = OBJECTIVES["grpo"](**self.settings, temperature=0.9, max_answer_tokens=10)
+        self.prepared = PreparedGRPO(self.settings_of, SimpleNamespace(head=CausalHead(), reference=lambda ahead=False: contextlib.nullcontext()), None)
+
+    def step(self, draw):
+        rows = [(prompt, answer) for prompt, answer, _ in rows_of(draw, 8)]
+        rewards = draw.normal(size=8).round(2).tolist()
+        rollout = Rollout(0, [0] * 8, [row[0] for row in rows], [row[1] for row in rows], [[0.0]] * 8, [""] * 8, rewards, [True] * 8)
+        advantage, counts = advantages(rollout, self.settings_of)
+        batch = stacked([weighted(*row) for row in rows], 0, DEVICE)
+        with torch.no_grad():
+            read = lambda model: token_logprobs(CausalHead(), model, batch.tokens_BT, batch.weight_BT, batch.attend_BT, temperature=0.9)[0]
+            behaviour_BT, reference_BT = read(self.ours), read(self.start)
+            behaviour_BT = behaviour_BT + torch.from_numpy(draw.normal(0, 0.3, behaviour_BT.shape)).float() * (batch.weight_BT[:, 1:] != 0)
+        tokens = sum(len(answer) for _, answer in rows)
+        graded = Graded(batch, torch.tensor(advantage, dtype=torch.float32), torch.tensor(counts), behaviour_BT, reference_BT, 8 / tokens)
+        ours = self.mean(self.prepared.loss(self.ours, graded))
+        widest = max(len(answer) for _, answer in rows)
+        longest = max(len(prompt) for prompt, _ in rows)
+        left = lambda values, width, fill=0: torch.tensor([[fill] * (width - len(row)) + list(row) for row in values])
+        right = lambda values, width, fill=0: torch.tensor([list(row) + [fill] * (width - len(row)) for row in values])
+        mine = lambda value_BT: right([value_BT[at, len(prompt) - 1 : len(prompt) - 1 + len(answer)].tolist() for at, (prompt, answer) in enumerate(rows)], widest, 0.0)
+        inputs = {
+            "prompt_ids": left([row[0] for row in rows], longest), "prompt_mask": left([[1] * len(row[0]) for row in rows], longest), "completion_ids": right([row[1] for row in rows], widest),
+            "completion_mask": right([[1] * len(row[1]) for row in rows], widest), "advantages": torch.tensor(advantage, dtype=torch.float32), "old_per_token_logps": mine(behaviour_BT),
+            "ref_per_token_logps": mine(reference_BT), "num_items_in_batch": torch.tensor(float(tokens)),
+        }
+        self.trainer.args.steps_per_generation = 1
+        return apart(ours, self.trainer._compute_loss(self.theirs, inputs), self.ours, self.theirs)
+
+
+class DAPO(GRPO):
+    settings = {**GRPO.settings, "average": "token", "entropy": 0.01}
+    theirs_too = {**GRPO.theirs_too, "loss_type": "dapo", "entropy_coef": 0.01}
+
+
+class DrGRPO(GRPO):
+    settings = {**GRPO.settings, "average": "constant", "scale": "none"}
+    theirs_too = {**GRPO.theirs_too, "loss_type": "dr_grpo", "scale_rewards": "none"}
+
+
+SIDES = {"dpo": DPO, "ipo": IPO, "kto": KTO, "orpo": ORPO, "reward": Reward, "grpo": GRPO, "dapo": DAPO, "dr_grpo": DrGRPO}
 
 
 def main(count: int, names: list[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from luthier.data.samples import chat, defects, documents, entities, summaries, tickets
+from luthier.data.samples import chat, defects, documents, entities, preferences, summaries, sums, tickets
 from luthier.data.samples.draws import Draws
 from luthier.data.samples.overlap import overlap
 from luthier.data.samples.truth import correct, key, read
@@ -18,7 +18,7 @@ from luthier.errors import RecipeError
 from luthier.files import write_file
 
 __all__ = ["KINDS", "Sample", "correct", "generate", "key", "make", "read", "write"]
-KINDS = {"chat": chat, "tickets": tickets, "entities": entities, "summaries": summaries}
+KINDS = {"chat": chat, "tickets": tickets, "entities": entities, "summaries": summaries, "preferences": preferences, "sums": sums}
 FAULTY = ("chat", "tickets")
 """Kinds in which faults can be planted."""
 VERSION = 1
@@ -83,6 +83,8 @@ def write(folder: Path | str, *, kind: str, rows: int, seed: int, defects: bool 
 
     chat: `chat.jsonl` ({"messages"} a line), `truth.jsonl` (key, facts, says, never) and `papers.md`, what the shop knows; tickets: `tickets.csv`
     (text,label); entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line); summaries: `summaries.jsonl`. All:
+    preferences: `preferences.jsonl` ({"prompt", "chosen", "rejected"} a line); sums: `sums.jsonl` ({"prompt", "reference", "instrument"}) and
+    `sums.grader.json`, which rewards their answers;
     `sample.json` (kind, rows, seed, version, 13-gram overlap of a tenth with the rest). With `defects`: `held_out.jsonl|csv`, some of whose
     rows leaked into the main file, and `defects.json`, where each planted fault stands.
     """
@@ -93,6 +95,8 @@ def write(folder: Path | str, *, kind: str, rows: int, seed: int, defects: bool 
     write_file(folder / name, form(sample.rows))
     about = {"kind": kind, "rows": rows, "seed": seed, "version": VERSION, "overlap_13_grams": measured(kind, sample.rows)}
     write_file(folder / "sample.json", json.dumps(about, indent=2) + "\n")
+    if kind == "sums":
+        write_file(folder / "sums.grader.json", json.dumps(sums.GRADER, indent=1) + "\n")
     if kind == "chat":
         write_file(folder / "truth.jsonl", _truths(sample.rows + sample.held_out))
         write_file(folder / "papers.md", documents.pages())
@@ -128,7 +132,15 @@ def _pairs(rows: list[dict]) -> str:
     return "".join(json.dumps({"source": row["source"], "target": row["target"]}, ensure_ascii=False) + "\n" for row in rows)
 
 
-FILES = {"chat": ("chat.jsonl", _jsonl), "tickets": ("tickets.csv", _csv), "entities": ("entities.jsonl", _spans), "summaries": ("summaries.jsonl", _pairs)}
+def _preferences(rows: list[dict]) -> str:
+    return "".join(json.dumps({name: row[name] for name in ("prompt", "chosen", "rejected")}, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _sums(rows: list[dict]) -> str:
+    return "".join(json.dumps({name: row[name] for name in ("prompt", "reference", "instrument")}, ensure_ascii=False) + "\n" for row in rows)
+
+
+FILES = {"chat": ("chat.jsonl", _jsonl), "tickets": ("tickets.csv", _csv), "entities": ("entities.jsonl", _spans), "summaries": ("summaries.jsonl", _pairs), "preferences": ("preferences.jsonl", _preferences), "sums": ("sums.jsonl", _sums)}
 """The main file of each kind, and how its rows are written."""
 
 

@@ -20,6 +20,11 @@ def draw(draws: Draws) -> dict:
     return {"prompt": row["messages"][-2]["content"], "chosen": answer, "rejected": worse, "fault": fault, "slots": row["slots"], "template": row["template"]}
 
 
+def identity(row: dict) -> str:
+    """What no two rows share."""
+    return f"{row['template']} {row['slots']} {row['fault']}"
+
+
 def text(row: dict) -> str:
     """All that a row says."""
     return f"{row['prompt']} {row['chosen']}"

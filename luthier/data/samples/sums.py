@@ -35,6 +35,11 @@ def plural(instrument: str) -> str:
     return f"{instrument}es" if instrument.endswith(("s", "x", "ch")) else f"{instrument}s"
 
 
+def identity(row: dict) -> str:
+    """What no two rows share."""
+    return f"{row['slots']}"
+
+
 def text(row: dict) -> str:
     """All that a row says."""
     return f"{row['prompt']} {row['reference']}"
