@@ -10,7 +10,7 @@ from luthier.commands.screen import Screen, visible
 from luthier.errors import RecipeError
 
 EXAMPLES = """\
-$ luthier label last                   1 or 2, = for equal, s to skip, q to stop
+$ luthier label last            1 or 2, = equal, s skip, q stop
 $ luthier label last --output mine.jsonl"""
 
 

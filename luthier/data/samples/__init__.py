@@ -58,7 +58,7 @@ def _distinct(part, count: int, draws: Draws) -> list[dict]:
     rows, seen, repeats = [], set(), 0
     while len(rows) < count:
         row = part.draw(draws)
-        marks = {part.identity(row), key(row["messages"]) if "messages" in row else row.get("text", row.get("source", "")).lower()}
+        marks = {part.identity(row), key(row["messages"]) if "messages" in row else row.get("text", row.get("source", row.get("prompt", ""))).lower()}
         if marks & seen:
             repeats += 1
             if repeats > MAX_REPEATS + 20 * count:
