@@ -188,7 +188,7 @@ class Reward(Side):
 
 class GRPO(Side):
     settings = {"group_size": 4, "kl": 0.04, "clip_low": 0.2, "clip_high": 0.28}
-    theirs_too = {"beta": 0.04, "epsilon": 0.2, "epsilon_high": 0.28, "loss_type": "grpo"}
+    theirs_too = {"use_bias_correction_kl": False, "beta": 0.04, "epsilon": 0.2, "epsilon_high": 0.28, "loss_type": "grpo"}
 
     def __init__(self, folder: str):
         super().__init__(folder)
@@ -234,8 +234,8 @@ class GRPO(Side):
 
 
 class DAPO(GRPO):
-    settings = {**GRPO.settings, "average": "token", "entropy": 0.01}
-    theirs_too = {**GRPO.theirs_too, "loss_type": "dapo", "entropy_coef": 0.01}
+    settings = {**GRPO.settings, "average": "token", "entropy": 0.01, "kl_by_ratio": True}
+    theirs_too = {**GRPO.theirs_too, "loss_type": "dapo", "entropy_coef": 0.01, "use_bias_correction_kl": True}
 
 
 class DrGRPO(GRPO):

@@ -34,6 +34,8 @@ class GRPO(Writing):
     """Optimizer steps made on the same answers."""
     kl: Annotated[float, Ge(0)] = 0.04
     """How strongly the starting model holds; 0 lets go of it (and of the memory it takes)."""
+    kl_by_ratio: bool = False
+    """Multiply the KL of a token by its ratio, which makes the gradient that of the KL itself (DeepSeek-V3.2, arXiv:2512.02556)."""
     entropy: Annotated[float, Ge(0)] = 0.0
     """Weight of keeping answers varied."""
     clip_low: Annotated[float, Gt(0), Le(1)] = 0.2
@@ -130,7 +132,7 @@ def group_loss(logprob_BT, entropy_BT, answers, settings: GRPO):
         away_BT = (answers.reference_BT - logprob_BT) * mask_BT
         kl_BT = torch.exp(away_BT) - away_BT - 1
         figures["kl"] = ((kl_BT.detach() * mask_BT).sum().item(), tokens)
-        token_BT = token_BT + settings.kl * kl_BT
+        token_BT = token_BT + settings.kl * (kl_BT * ratio_BT if settings.kl_by_ratio else kl_BT)
     token_BT = token_BT * mask_BT
     rows = answers.counts_B.sum().item()
     if settings.average == "answer":

@@ -144,6 +144,14 @@ def test_group_loss_worked_by_hand(average, wanted):
     assert figures["clipped"] == (2.0, 3.0)
 
 
+def test_the_kl_may_count_by_the_ratio():
+    """Ratio 2 and a reference of half the probability: d = ln 1/2, KL term 1/2 - ln 1/2 - 1 = 0.193147, doubled by the ratio."""
+    logprob, batch = torch.tensor([[2.0]]).log(), SimpleNamespace(weight_BT=torch.tensor([[0.0, 1.0]]))
+    answers = SimpleNamespace(batch=batch, counts_B=torch.ones(1), behaviour_BT=torch.zeros(1, 1), advantage_B=torch.zeros(1), reference_BT=torch.zeros(1, 1), rows_a_token=1.0)
+    for by_ratio, wanted in ((False, 0.193147), (True, 0.386294)):
+        assert group_loss(logprob, torch.zeros(1, 1), answers, GRPO(kl=1.0, kl_by_ratio=by_ratio))[0].item() == pytest.approx(wanted, abs=1e-5)
+
+
 def test_generalised_advantages_worked_by_hand():
     """d2 = 1 - 0.5 = 0.5; d1 = 0 + 0.5 - 0.2 = 0.3; A1 = 0.3 + 0.95 * 0.5."""
     assert generalised([0.0, 1.0], [0.2, 0.5], 1.0, 0.95) == pytest.approx([0.775, 0.5])
