@@ -107,7 +107,7 @@ def look_early(target: str | None, overrides: Sequence[str]) -> None:
 
 def split_words(words: Sequence[str] | None) -> tuple[str | None, list[str]]:
     """The target and the `key=value` words of a command line; a word with `=` that is a file is the target."""
-    targets = [word for word in words or [] if "=" not in word or Path(word).exists()]
+    targets = [word for word in words or [] if "=" not in word or os.path.exists(word)]
     if len(targets) > 1:
         listed = ", ".join(f"`{target}`" for target in targets)
         raise RecipeError(f"one file or recipe is wanted, and {len(targets)} are given: {listed}", hint="settings are written `key=value`")

@@ -1,6 +1,6 @@
 """`luthier train`: tune, compare, and say whether it helped."""
 
-from pathlib import Path
+import os
 from typing import Annotated
 
 import typer
@@ -22,6 +22,7 @@ def run(
     screen: Screen,
     words: WORDS = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped: the one named, else the newest unfinished.")] = False,
+    allow_change: Annotated[list[str] | None, typer.Option("--allow-change", metavar="FIELD", help="With --resume: a field that may differ from now on; repeatable.")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="What to call the run.")] = None,
     on_bad_row: ON_BAD_ROW = None,
     search: Annotated[bool, typer.Option("--search", help="Find learning rate, rank, epochs and more on validation rows first; then train the best with several seeds.")] = False,
@@ -45,13 +46,13 @@ def run(
         return 0 if result["status"] == "done" else 1
     from luthier.verbs.train import train
 
-    result = train(None if named else target, overrides, resume=(named or True) if resume else None, name=name or "", say=screen.say).to_dict()
+    result = train(None if named else target, overrides, resume=(named or True) if resume else None, allow_change=allow_change or [], name=name or "", say=screen.say).to_dict()
     screen.finish(result, draw)
     return 0 if result["status"] == "done" else 1
 
 
 def _is_recipe(word: str) -> bool:
-    return Path(word).is_file() or word.endswith((".yaml", ".yml"))
+    return os.path.isfile(word) or word.endswith((".yaml", ".yml"))
 
 
 def draw(screen: Screen, result: dict) -> None:

@@ -163,7 +163,7 @@ def everything() -> Iterator[Run]:
 
 def find(name: str) -> Run:
     """A run by name, unique prefix, `last`, or path; else a RecipeError that lists what there is."""
-    if (Path(name) / "run.json").is_file():
+    if os.path.isfile(Path(name) / "run.json"):
         return Run(Path(name).resolve())
     runs = list(everything())
     if name == "last" and runs:

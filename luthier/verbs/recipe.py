@@ -109,13 +109,13 @@ def _target(target: str | Path | None, guess: Guess | None) -> Layer:
             raise RecipeError(f"there is no {DEFAULT_FILE} here", code="R109", hint="make one from your data: `luthier init FILE`")
         return _file(Path(DEFAULT_FILE))
     path = Path(target)
-    if (path / "config.resolved.yaml").is_file():
+    if os.path.isfile(path / "config.resolved.yaml"):
         return _file(path / "config.resolved.yaml")
-    if path.suffix in RECIPE_ENDINGS and not path.is_dir():
-        if not path.exists():
+    if path.suffix in RECIPE_ENDINGS and not os.path.isdir(path):
+        if not os.path.exists(path):
             raise missing(path)
         return _file(path)
-    if str(target) != "-" and not path.exists() and not _is_hub_name(str(target)):
+    if str(target) != "-" and not os.path.exists(path) and not _is_hub_name(str(target)):
         raise missing(path)
     if guess is None:
         raise RecipeError(f"`{target}` is data, not a recipe", code="R109", hint=f"make a recipe from it: `luthier init {target}`")
@@ -125,7 +125,7 @@ def _target(target: str | Path | None, guess: Guess | None) -> Layer:
 
 def _is_hub_name(name: str) -> bool:
     """`owner/name`, and no file that merely is not there: those have an ending or a folder that exists."""
-    return bool(HUB_NAME.fullmatch(name)) and not Path(name).suffix and not Path(name).parent.is_dir()
+    return bool(HUB_NAME.fullmatch(name)) and not Path(name).suffix and not os.path.isdir(Path(name).parent)
 
 
 def asked_record(overrides: Iterable[str] | Mapping) -> type | None:

@@ -5,7 +5,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch
 
 import luthier
 from luthier import settings
-from luthier.errors import CheckpointError, LuthierError, Stopped, WorkFailed
+from luthier.errors import CheckpointError, LuthierError, RecipeError, Stopped, WorkFailed
 from luthier.evaluation.contestants import after_training
 from luthier.evaluation.planning import minimum_detectable
 from luthier.evaluation.report import write_card, write_report
@@ -67,14 +67,17 @@ NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.
 
 
 def train(
-    target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, resume: str | bool | None = None, name: str = "", stem: str = "", say: Say = silent
+    target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, resume: str | bool | None = None, allow_change: Sequence[str] = (), name: str = "", stem: str = "", say: Say = silent
 ) -> RunResult:
     """Tune a base as a recipe says and judge it on rows that nothing else has seen.
 
     `target`: a recipe, data, or None for ./luthier.yaml. `resume`: a run's name, or True for the newest unfinished run of this recipe.
+    `allow_change`: fields that may differ from the run that is resumed.
     Raises LuthierError of every kind; what was done until then stays in the run's folder, with a report.
     """
     began = time.perf_counter()
+    if allow_change and not resume:
+        raise RecipeError("--allow-change is for a run that is resumed", code="R176", hint="luthier train --resume NAME --allow-change FIELD")
     if isinstance(resume, str):
         run = runs.find(resume)
         target = target or run.path / "luthier.yaml"
@@ -88,7 +91,7 @@ def train(
         write_file(run.path / "luthier.yaml", settings.to_yaml(recipe))
     with run.lock(), Stopping() as stopping, written_down(run, say) as tell:
         runs.tidy(run)
-        verdict = Work(run, recipe, tell, stopping).go(resuming=bool(resume))
+        verdict = Work(run, recipe, tell, stopping, allowed=allow_change).go(resuming=bool(resume))
     return RunResult(run.name, str(run.path), "done", time.perf_counter() - began, verdict)
 
 
@@ -135,8 +138,8 @@ def versions() -> dict:
 class Work:
     """One run being worked on, stage by stage."""
 
-    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping, *, scratch_seed: int | None = None, share: float = 1.0):
-        self.run, self.recipe, self.say, self.stopping, self.scratch_seed, self.share = run, recipe, say, stopping, scratch_seed, share
+    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping, *, scratch_seed: int | None = None, share: float = 1.0, allowed: Sequence[str] = ()):
+        self.run, self.recipe, self.say, self.stopping, self.scratch_seed, self.share, self.allowed = run, recipe, say, stopping, scratch_seed, share, allowed
 
     def go(self, *, resuming: bool) -> dict:
         began, energy = time.perf_counter(), joules()
@@ -250,7 +253,7 @@ class Work:
         )
         self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
         if resuming and checkpoint.all_checkpoints(self.run.path):
-            trainer.resume()
+            trainer.resume(self.allowed)
         elif resuming:
             self.run.keep_rows("metrics.jsonl", lambda row: False)
         trainer.go(self.stopping)

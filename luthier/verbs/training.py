@@ -1,9 +1,11 @@
 """The stretch of a run in which weights change: steps, looks at validation, checkpoints, resume."""
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from luthier.errors import CheckpointError, DiskError, Stopped
+from luthier.errors import CheckpointError, DiskError, RecipeError, Stopped
 from luthier.files import free_bytes
 from luthier.objectives.loss import Objective
 from luthier.preparation.order import Order
@@ -60,27 +62,43 @@ class Trainer:
         self.expected: dict[int, float] = {}
 
     # ---- resume -------------------------------------------------------------------------------
-    def resume(self) -> None:
-        """Go back to the newest checkpoint that verifies; anything that differs from the run it belongs to is told field by field."""
+    def resume(self, allowed: Sequence[str] = ()) -> None:
+        """Go back to the newest checkpoint that verifies; what differs from the run it belongs to is told field by field, and refused where it is not `allowed`."""
         folder, state, passed_over = checkpoint.newest(self.run.path)
         for sentence in passed_over:
             self.say(Event("warning", f"passed over: {sentence}", {"code": "C101", "step": state.step}))
-        if differing := checkpoint.differences(state.identity, self.state.identity):
-            raise CheckpointError(
-                f"{folder} belongs to another run than the recipe, data and base at hand: " + "; ".join(differing), code="C105",
-                file=str(folder), field=differing[0].split(":")[0], hint="put back what changed, or start a new run without --resume",
-            )
+        self.allow(allowed, folder, state)
         weights, moments = checkpoint.tensors_of(folder)
         checkpoint.load_weights(self.parameters, weights, folder)
         load_state(self.optimizer, self.parameters, moments)
         checkpoint.repoint(self.run.path, folder, state)
+        state.identity = self.state.identity
         self.state, self.watch = state, dataclasses.replace(self.watch, **state.watch)
         rows = self.run.rows("metrics.jsonl")
         self.baseline = next((row["loss"] for row in rows if row["kind"] == "validation" and row["step"] == 0), None)
-        self.expected = {row["step"]: row["loss"] for row in rows if row["kind"] == "train" and row["step"] == state.step + 1}
+        # A changed setting may change the very next loss; only an unchanged run has an oracle.
+        self.expected = {row["step"]: row["loss"] for row in rows if row["kind"] == "train" and row["step"] == state.step + 1 and not allowed}
         self.run.keep_rows("metrics.jsonl", lambda row: row["step"] <= state.step)
         self.run.keep_rows("events.jsonl", lambda row: row["data"].get("step", 0) <= state.step)
         self.say(Event("note", f"continuing from step {state.step:,} of {self.steps:,}", {"step": state.step}))
+
+    def allow(self, allowed: Sequence[str], folder: Path, state: checkpoint.State) -> None:
+        """Refuse differences that were not allowed by name, and names that allow nothing; say what changes from here on."""
+        differing = {line.split(":")[0]: line for line in checkpoint.differences(state.identity, self.state.identity)}
+        refused = [line for field, line in differing.items() if field not in allowed]
+        if refused:
+            names = " ".join(f"--allow-change {line.split(':')[0]}" for line in refused)
+            raise CheckpointError(
+                f"{folder} belongs to another run than the recipe, data and base at hand: " + "; ".join(refused), code="C105",
+                file=str(folder), field=refused[0].split(":")[0], hint=f"put back what changed, start a new run without --resume, or go on with {names}",
+            )
+        if idle := [field for field in allowed if field not in differing]:
+            raise RecipeError(f"--allow-change {idle[0]} allows nothing: that field is as it was", code="R176", field=idle[0], hint=f"what differs is: {', '.join(differing) or 'nothing'}")
+        for line in differing.values():
+            self.say(Event("note", f"changed from step {state.step:,} on: {line}", {"step": state.step}))
+        if differing:
+            schedule = f"the rate follows a {self.schedule.shape} schedule that ends at step {self.steps:,}; updates made: {state.updates:,}"
+            self.say(Event("note", f"{schedule}. This run no longer repeats bit for bit what its recipe alone would give", {"step": state.step}))
 
     # ---- the stretch --------------------------------------------------------------------------
     def go(self, stopping: Stopping) -> None:

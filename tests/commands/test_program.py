@@ -308,3 +308,10 @@ def test_module_and_script_are_one(tmp_path):
 def test_json_error_of_a_real_process(tmp_path):
     done = program("config", "show", "--json", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 2 and json.loads(done.stdout)["error"]["code"] == "R109"
+
+
+def test_a_long_value_is_a_value(luthier, verb, outcome):
+    """A word with `=` is looked up as a file first; one longer than any file name must not end in a traceback."""
+    calls = verb("train", outcome)
+    ran = luthier("train", "training.note=" + "x" * 5000)
+    assert ran.code == 2 and "R101" in ran.err and not calls, "an unknown key, told as one"

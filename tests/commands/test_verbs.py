@@ -49,12 +49,13 @@ def test_a_file_with_an_equals_sign_in_its_name_is_the_target(luthier, verb, tmp
         (["quiet-otter", "--resume", "seed=3"], (None, ["seed=3"]), {"resume": "quiet-otter", "name": ""}),
         (["luthier.yaml", "--resume"], ("luthier.yaml", []), {"resume": True, "name": ""}),
         (["--on-bad-row", "skip"], (None, ["data.on_bad_row=skip"]), {"resume": None, "name": ""}),
+        (["last", "--resume", "--allow-change", "seed"], (None, []), {"resume": "last", "allow_change": ["seed"], "name": ""}),
     ],
 )
 def test_train_passes_on(luthier, verb, outcome, words, positional, named):
     calls = verb("train", outcome)
     assert luthier("train", *words).code == 0
-    assert passed(calls) == (positional, named)
+    assert passed(calls) == (positional, {"allow_change": []} | named)
 
 
 def test_a_mistyped_key_is_told_before_the_verb_is_loaded(luthier, verb, outcome):

@@ -49,9 +49,10 @@ def test_a_truncated_file_is_found_and_the_older_taken(tmp_path, name, keep):
         assert state.step == 1 and len(passed) == 1 and name in passed[0]
 
 
-def test_every_flipped_bit_is_found(tmp_path):
+@pytest.mark.parametrize("trials", [120, pytest.param(1000, marks=pytest.mark.nightly)])
+def test_every_flipped_bit_is_found(tmp_path, trials):
     folder = saved(tmp_path, 1)
-    draw, found, trials = random.Random(7), 0, 120
+    draw, found = random.Random(7), 0
     for _ in range(trials):
         name = draw.choice(sorted(checkpoint.FILES))
         data = bytearray((folder / name).read_bytes())

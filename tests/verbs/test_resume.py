@@ -86,10 +86,11 @@ def unbroken(base, chats, here):
     return fruit(Run(here / "runs" / "unbroken")), time.perf_counter() - began
 
 
-def test_killed_at_random_moments_and_resumed(base, chats, here, unbroken):
+@pytest.mark.parametrize("trials", [TRIALS, pytest.param(100, marks=pytest.mark.nightly)])
+def test_killed_at_random_moments_and_resumed(base, chats, here, unbroken, trials):
     wanted, seconds = unbroken
     draw, same, interrupted = random.Random(SEED), 0, 0
-    for trial in range(TRIALS):
+    for trial in range(trials):
         name = f"trial-{trial}"
         process = start(recipe(base, chats), chats, name=name)
         process.join(draw.uniform(0.05, 1.0) * seconds)
@@ -105,8 +106,8 @@ def test_killed_at_random_moments_and_resumed(base, chats, here, unbroken):
             assert finished({}, None, resume=name) == 0
         assert_same(wanted, fruit(run))
         same += 1
-    print(f"killed and resumed bit for bit: {same}/{TRIALS} ({interrupted} of them in the middle; seed {SEED})")
-    assert interrupted >= TRIALS // 3
+    print(f"killed and resumed bit for bit: {same}/{trials} ({interrupted} of them in the middle; seed {SEED})")
+    assert interrupted >= trials // 3
 
 
 def test_two_runs_are_the_same_bits(base, chats, here, unbroken):
@@ -158,6 +159,30 @@ def test_changed_data_and_changed_recipe_are_told_field_by_field(base, chats, he
     with pytest.raises(CheckpointError) as changed_data:
         train(None, {}, resume="first")
     assert "data: was" in changed_data.value.message
+
+
+def test_an_allowed_change_goes_on_and_is_told(base, chats, here, unbroken):
+    """A lower rate from the middle on: allowed by name only, said with its step, and other weights come out."""
+    process = start(recipe(base, chats), chats, name="changed")
+    log = here / "runs" / "changed" / "metrics.jsonl"
+    while not log.exists() or log.read_text().count('"train"') < 4:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with pytest.raises(CheckpointError, match="training.learning_rate: was") as refused:
+        train(None, {"training.learning_rate": 1e-3, "training.weight_decay": 0.1}, resume="changed", allow_change=["training.weight_decay"])
+    assert refused.value.exit_code == 7 and "--allow-change training.learning_rate" in refused.value.hint
+    with pytest.raises(LuthierError, match="allows nothing") as idle:
+        train(None, {"training.learning_rate": 1e-3}, resume="changed", allow_change=["training.learning_rate", "training.clip"])
+    assert idle.value.exit_code == 2
+    train(None, {"training.learning_rate": 1e-3}, resume="changed", allow_change=["training.learning_rate"])
+    run = Run(here / "runs" / "changed")
+    told = [row["message"] for row in run.rows("events.jsonl")]
+    assert any("training.learning_rate: was 0.005, is 0.001" in message for message in told) and any("schedule that ends at step" in message for message in told)
+    with pytest.raises(AssertionError):
+        assert_same(unbroken[0], fruit(run))
+    with pytest.raises(LuthierError, match="resumed"):
+        train(chats, recipe(base, chats), allow_change=["training.learning_rate"])
 
 
 def test_a_loss_that_does_not_repeat_is_refused(base, chats, here):
