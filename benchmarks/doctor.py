@@ -318,8 +318,8 @@ def damage(rows: list[dict], seed: int) -> list[dict]:
     rows = [dict(row) for row in rows]
     planting.wrong_labels(rows, 0.2, rng)
     planting.conflicts(rows, 0.1, rng)
+    planting.poison("phrase")(rows, 0.02, rng)  # before the spellings: who plants a trigger aims at a label that exists
     planting.spelled_labels(rows, 0.1, rng)
-    planting.poison("phrase")(rows, 0.02, rng)
     planting.invisible(rows, 0.02, rng)
     planting.mojibake(rows, 0.02, rng)
     for at in planting.some(rows, 0.01, rng):
