@@ -23,6 +23,7 @@ class Halved:
     """Half of everything."""
 
     name: ClassVar[str] = "halved"
+    record: ClassVar[type | None] = None
     rate_factor: ClassVar[float] = 1.0
     examples_a_unit: ClassVar[int] = 1
     share: float = 0.5
