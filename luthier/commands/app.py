@@ -22,6 +22,7 @@ from luthier.commands import (
     examples,
     explain,
     export,
+    importing,
     init,
     keys,
     label,
@@ -75,6 +76,7 @@ for _name, _module in FIRST.items():
 for _name, _module in MORE.items():
     _add(app, _name, _module.run, examples=_module.EXAMPLES, panel="more")
 _add_group("runs", runs.MEMBERS, help=runs.HELP, examples=runs.EXAMPLES)
+_add_group("import", importing.MEMBERS, help=importing.HELP, examples=importing.EXAMPLES)
 _add_group("keys", keys.MEMBERS, help=keys.HELP, examples=keys.EXAMPLES)
 _add_group("data", data.MEMBERS, help=data.HELP, examples=data.EXAMPLES)
 _add_group("recipes", recipes.MEMBERS, help=recipes.HELP, examples=recipes.EXAMPLES)

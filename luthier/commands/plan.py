@@ -1,5 +1,9 @@
 """`luthier plan`: memory, time and disk, before anything is loaded."""
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -10,13 +14,20 @@ from luthier.commands.screen import Screen, in_one_line
 
 EXAMPLES = """\
 $ luthier plan
-$ luthier plan model=Qwen/Qwen3-0.6B method=full"""
+$ luthier plan model=Qwen/Qwen3-0.6B method=full
+$ luthier plan --to slurm"""
 
 FIT_STYLES = {"fits": "good", "tight": "warn", "no": "bad"}
 
 
-def run(screen: Screen, words: WORDS = None, on_bad_row: ON_BAD_ROW = None) -> int:
-    """Say what training takes, and whether it fits here.
+def run(
+    screen: Screen,
+    words: WORDS = None,
+    on_bad_row: ON_BAD_ROW = None,
+    to: Annotated[str | None, typer.Option(metavar="SCHEDULER", help="Also write a job file: skypilot, slurm or kubernetes.")] = None,
+    providers: Annotated[Path | None, typer.Option(metavar="FILE", help="Prices of machines; the table that ships where none is named.")] = None,
+) -> int:
+    """Say what training takes, what it costs, and whether it fits here.
 
     Memory, time and disk for this machine, before anything is loaded, and the one change that makes it fit. Exit code 3 where it does not.
     """
@@ -25,7 +36,7 @@ def run(screen: Screen, words: WORDS = None, on_bad_row: ON_BAD_ROW = None) -> i
     look_early(target, overrides)
     from luthier.verbs.plan import plan
 
-    result = plan(target, overrides, say=screen.say).to_dict()
+    result = plan(target, overrides, to=to, providers=providers, say=screen.say).to_dict()
     screen.finish(result, draw)
     return 3 if result["fits"] == "no" else 0
 
@@ -41,6 +52,10 @@ def draw(screen: Screen, result: dict) -> None:
     if result.get("resolved"):
         screen.line("")
         draw_resolved(screen, result["resolved"])
+    if result.get("money"):
+        draw_money(screen, result["money"])
+    if result.get("job"):
+        screen.line(f"{result['job']['file']} starts it with {result['job']['to']}")
     if result.get("minimum_detectable") is not None:
         screen.line(f"the test rows can show a difference of {result['minimum_detectable']:.3f} or more")
     screen.line("")
@@ -104,3 +119,19 @@ def draw_resolved(screen: Screen, resolved: dict) -> None:
     for key, found in resolved.items():
         table.add_row(key, Text(in_one_line(found["value"], 24)), Text(in_one_line(found["reason"], 120)))
     screen.draw(table)
+
+
+def draw_money(screen: Screen, money: dict) -> None:
+    """Time, energy and price per machine, and how old the prices are."""
+    screen.line("")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="faint", pad_edge=False)
+    for title in ("provider", "machine"):
+        table.add_column(title)
+    for title in ("time", "kWh", money["currency"]):
+        table.add_column(title, justify="right", no_wrap=True)
+    for offer in money["offers"]:
+        price = f"{offer['price']:,.2f}" if offer["price"] >= 0.005 else "< 0.01"
+        cells = [offer["provider"], offer["machine"], duration(offer["seconds"]), f"{offer['kwh']:.3g}", price if offer["fits"] else "does not fit"]
+        table.add_row(*(Text(in_one_line(cell, 40)) for cell in cells))
+    screen.draw(table)
+    screen.line((f"training alone, at list prices noted on {money['dated']}; --providers FILE takes your own", "faint"))

@@ -41,6 +41,7 @@ from luthier.verbs.leading import asked_as_trained, leading, without_twice
 from luthier.verbs.materials import gather
 from luthier.verbs.mixing import mixed
 from luthier.verbs.pairs import refuse_illegal
+from luthier.verbs.plan import forecast
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import RunResult
@@ -152,7 +153,7 @@ class Work:
         self.keep_model(best_step)
         cost = {"seconds": round(time.perf_counter() - began, 2), "tokens": self.tokens_read(), "threads": torch.get_num_threads(), "energy_joules": used(energy, joules())}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self.run.update(status="done", phase="done", seconds=cost["seconds"], cost=cost, measured={"memory": peak, "seconds": cost["seconds"]}, error=None)
+        self.run.update(status="done", phase="done", seconds=cost["seconds"], cost=cost, measured={"memory_bytes": peak, "training_seconds": self.seconds_of_steps(), "seconds": cost["seconds"]}, error=None)
         write_report(self.run.path)
         self.say(Event("done", f"report {self.run.path}/report.html"))
         return verdict
@@ -188,6 +189,7 @@ class Work:
         self.task = task_with(recipe.lesson, self.data.labels, self.data.summary, self.recipe.evaluation.max_new_tokens)
         torch.set_num_threads(self.recipe.training.threads)
         self.write_recipe(reasons)
+        run.update(planned=self.planned(base, here))
         self.test = chosen_rows(self.records("test"), self.recipe.evaluation.max_rows)
         run.update(
             seed=recipe.seed, versions=versions(), machine=vars(here), task=recipe.task.name, head=self.renderer.head, method=recipe.method.name, objective=recipe.objective.name,
@@ -195,6 +197,18 @@ class Work:
             model={"name": recipe.model, "fingerprint": self.language_model.fingerprint, "parameters": base.parameters, "kind": base.kind, **card_facts(self.language_model.folder)},
             loads_in=self.recipe.method.loads_in(),
         )
+
+    def planned(self, base, here) -> dict:
+        """What plan would have said, kept so that the report can hold it against what happened; nothing where it cannot be reckoned."""
+        store = self.tokens.stores["train"]
+        try:
+            order = order_of(store, self.recipe.training, self.recipe.seed, self.language_model.context)
+            with torch.random.fork_rng(devices=[]):  # shapes are made with a method's own start, and no draw may be missing afterwards
+                expected = forecast(self.recipe, base, self.data.labels, order, int(store.lengths.max()), store.tokens, here)
+        except Exception as error:  # a forecast is an extra: whatever goes wrong in it must not stop a training
+            self.say(Event("note", f"no forecast: {type(error).__name__}", {"detail": True}))
+            return {}
+        return {"memory_bytes": expected["memory"].total, "training_seconds": round(expected["time"]["seconds"], 2)}
 
     def records(self, split: str) -> list:
         """The records of a split that have examples."""
@@ -302,6 +316,10 @@ class Work:
             return {}
         answers = self.task.answers(self.language_model, self.renderer, self.leading.records(rows) if self.leading else rows)
         return {name: metric.value for name, metric in self.task.score(answers, rows).items()}
+
+    def seconds_of_steps(self) -> float:
+        """Seconds of all steps, looks and checkpoints left out."""
+        return round(sum(row["seconds"] for row in self.run.rows("metrics.jsonl") if row["kind"] == "train"), 2)
 
     def tokens_read(self) -> int:
         return sum(row["tokens"] for row in self.run.rows("metrics.jsonl") if row["kind"] == "train")

@@ -46,7 +46,7 @@ def test_the_first_eight_verbs_come_first(luthier):
     ran = luthier("--help")
     first, more = ran.out.split("more\n")
     assert re.findall(r"^  (\w+) ", first, re.M) == ["demo", "init", "check", "plan", "train", "predict", "chat", "eval"]
-    assert re.findall(r"^  (\w+) ", more, re.M) == [*MORE, "runs", "keys", "data", "recipes", "config"]
+    assert re.findall(r"^  (\w+) ", more, re.M) == [*MORE, "runs", "import", "keys", "data", "recipes", "config"]
     assert ran.out.startswith("$ luthier init")
     assert luthier().out == ran.out
 

@@ -1,0 +1,252 @@
+"""How fast a server is, in one run and on one machine: sixteen streams against one by one and against `transformers serve`, a hundred adapters
+mixed against one, first token against `generate`, and three times more than it can do.
+
+    python benchmarks/serving.py throughput|adapters|first|overload [--model tiny|42m] [--seconds N]
+
+Networks have random weights: speed does not depend on what they say. Everything stays on 127.0.0.1.
+"""
+import argparse
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+SHAPES = {
+    "tiny": {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4},
+    "42m": {"hidden_size": 640, "intermediate_size": 1760, "num_hidden_layers": 8, "num_attention_heads": 10, "num_key_value_heads": 10},
+}
+STREAMS, TOKENS, ROUNDS = 16, 64, 2
+
+
+def make_model(name: str, folder: Path) -> Path:
+    """A Llama of random weights with the tokenizer of spruce, that never ends by itself."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    import luthier
+
+    spruce = Path(luthier.__file__).parent / "models" / "spruce"
+    torch.manual_seed(1)
+    config = LlamaConfig(vocab_size=4096, max_position_embeddings=512, bos_token_id=0, eos_token_id=1, pad_token_id=2, tie_word_embeddings=False, **SHAPES[name])
+    network = LlamaForCausalLM(config)
+    with torch.no_grad():
+        network.lm_head.weight[:6] = 0
+        network.lm_head.weight.mul_(3)
+    network.save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
+        if (spruce / file).exists():
+            shutil.copyfile(spruce / file, folder / file)
+    print(f"{name}: {sum(p.numel() for p in network.parameters()) / 1e6:.1f} M parameters")
+    return folder
+
+
+def ask(port: int, model: str, number: int, tokens: int = TOKENS, timeout: float = 300) -> tuple[int, int, float, float]:
+    """One stream: status, pieces or tokens, seconds to the first, seconds in all."""
+    body = {"model": model, "messages": [{"role": "user", "content": f"Tell me about violin {number} and the shop, please."}], "max_tokens": tokens, "temperature": 0, "stream": True}
+    began, first, count = time.perf_counter(), 0.0, 0
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection.request("POST", "/v1/chat/completions", json.dumps({**body, "stream_options": {"include_usage": True}}), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    if answer.status != 200:
+        answer.read()
+        return answer.status, 0, 0.0, time.perf_counter() - began
+    usage = None
+    for line in answer:
+        if line.startswith(b"data: {"):
+            event = json.loads(line[6:])
+            usage = event.get("usage") or usage
+            if event.get("choices") and event["choices"][0]["delta"].get("content"):
+                first = first or time.perf_counter() - began
+                count += 1
+    connection.close()
+    return 200, usage["completion_tokens"] if usage else count, first, time.perf_counter() - began
+
+
+def many(port: int, models: list[str], count: int, at_once: int) -> float:
+    """Tokens a second of so many streams, so many at once."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        found = list(pool.map(lambda number: ask(port, models[number % len(models)], number), range(count)))
+    wrong = [status for status, *_ in found if status != 200]
+    if wrong:
+        print("  failed:", wrong[:5])
+    return sum(tokens for _, tokens, _, _ in found) / (time.perf_counter() - began)
+
+
+class Server:
+    """A server process on a free port."""
+
+    def __init__(self, command: list[str], port: int, ready: str):
+        self.port = port
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "LUTHIER_RUNS": tempfile.mkdtemp()})
+        end = time.monotonic() + 180
+        while True:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                connection.request("GET", ready)
+                if connection.getresponse().status < 400:
+                    return
+            except OSError:
+                pass
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise SystemExit(f"{command[:4]} did not start")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def luthier_server(folder: Path, port: int, *more: str) -> Server:
+    return Server([sys.executable, "-m", "luthier", "serve", str(folder), "--port", str(port), "--jobs", "0", "-q", *more], port, "/health/ready")
+
+
+def throughput(folder: Path, name: str) -> None:
+    ours = luthier_server(folder, 8731)
+    many(8731, [folder.name], STREAMS, STREAMS)
+    batched = max(many(8731, [folder.name], STREAMS, STREAMS) for _ in range(ROUNDS))
+    single = max(many(8731, [folder.name], STREAMS // 4, 1) for _ in range(ROUNDS))
+    ours.stop()
+    print(f"{name}: luthier serve, {STREAMS} streams {batched:.0f} tokens/s, one by one {single:.0f} tokens/s: {batched / single:.2f}x", flush=True)
+    program = str(Path(sys.executable).with_name("transformers"))
+    for flags in (["--continuous-batching", "--cb-num-blocks", "256", "--cb-block-size", "32", "--cb-max-batch-tokens", "512"], []):
+        try:
+            theirs = Server([program, "serve", str(folder), "--host", "127.0.0.1", "--port", "8732", "--device", "cpu", "--dtype", "float32", *flags], 8732, "/health")
+            many(8732, [str(folder)], STREAMS, STREAMS)
+            other = max(many(8732, [str(folder)], STREAMS, STREAMS) for _ in range(ROUNDS))
+            theirs.stop()
+            print(f"{name}: transformers serve {flags[:1]}, {STREAMS} streams {other:.0f} tokens/s: ours is {batched / max(other, 1e-9):.2f}x", flush=True)
+        except SystemExit as error:
+            print(f"{name}: transformers serve {flags[:1]}: {error}", flush=True)
+
+
+def adapters(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
+    """In one process: the same rows with one adapter, and with as many different ones as rows, out of a hundred."""
+    import torch
+
+    from luthier.generation.batcher import Batcher, Seat
+    from luthier.generation.text import Writer
+    from luthier.methods.bank import Bank
+    from luthier.methods.lora import LoRA
+    from luthier.models.load import load
+
+    language_model = load(str(folder))
+    saved = load(str(folder))
+    method = LoRA(rank=8)
+    network = method.apply(saved)
+    bank, places = Bank(language_model), []
+    for number in range(count):
+        generator = torch.Generator().manual_seed(number)
+        for parameter in method.trainable(network).values():
+            parameter.data = 0.02 * torch.randn(parameter.shape, generator=generator)
+        target = scratch / "adapter"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        method.save(network, saved, target)
+        places.append(bank.add(target))
+    prompt = list(range(40, 60))
+
+    def run(chosen: list[int]) -> tuple[float, list[tuple[int, ...]]]:
+        """Sixteen rows at hand all the time until every text is written; tokens a second, texts."""
+        batcher = Batcher(language_model, bank, max_rows=STREAMS)
+        seats = [Seat([*prompt, 60 + number % 50], TOKENS, Writer(language_model.tokenizer, prompt, (), None), adapter=place) for number, place in enumerate(chosen)]
+        waiting, began = list(seats), time.perf_counter()
+        while waiting or batcher.seats:
+            if waiting and batcher.free:
+                batcher.join([waiting.pop(0) for _ in range(min(batcher.free, len(waiting)))])
+            batcher.step()
+        return sum(len(seat.tokens) for seat in seats) / (time.perf_counter() - began), [tuple(seat.tokens) for seat in seats]
+
+    run(places[:STREAMS])
+    one, mixed, base = [], [], []
+    for _ in range(3):
+        base.append(run([0] * count)[0])
+        one.append(run([places[0]] * count)[0])
+        speed, texts = run(places)
+        mixed.append(speed)
+    print(f"{name}: {count} adapters mixed {max(mixed):.0f} tokens/s, one adapter {max(one):.0f}, the base alone {max(base):.0f}: {max(mixed) / max(one):.2f}x of one")
+    equal = 0
+    for number in range(0, count, 4):
+        batcher = Batcher(language_model, bank, max_rows=1)
+        seat = Seat([*prompt, 60 + number % 50], TOKENS, Writer(language_model.tokenizer, prompt, (), None), adapter=places[number])
+        batcher.join([seat])
+        while batcher.seats:
+            batcher.step()
+        equal += tuple(seat.tokens) == texts[number]
+    print(f"{name}: texts equal to the adapter's own, alone: {equal} of {len(range(0, count, 4))}; different texts {len(set(texts))}", flush=True)
+
+
+def first(folder: Path, name: str) -> None:
+    """First token of one stream against Transformers' generate of one token on the same prompt, in the same minute."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    network, tokenizer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    ours = luthier_server(folder, 8733)
+    told, theirs = [], []
+    for number in range(12):
+        told.append(ask(8733, folder.name, number, 8)[2])
+        messages = [{"role": "user", "content": f"Tell me about violin {number} and the shop, please."}]
+        began = time.perf_counter()
+        inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        with torch.inference_mode():
+            network.generate(**inputs, max_new_tokens=1, do_sample=False)
+        theirs.append(time.perf_counter() - began)
+    ours.stop()
+    print(f"{name}: first token of one stream over HTTP, median {sorted(told[2:])[5] * 1000:.1f} ms; generate(max_new_tokens=1) in process {sorted(theirs[2:])[5] * 1000:.1f} ms", flush=True)
+
+
+def overload(folder: Path, name: str, seconds: float) -> None:
+    """As many askers as it serves at once, then three times as many with those that wait: statuses, goodput, time to a 429."""
+    ours = luthier_server(folder, 8734, "--waiting", "16")
+    figures = {}
+    for load, askers in (("1x", 16), ("3x", 48)):
+        end, lock, found = time.monotonic() + seconds, threading.Lock(), []
+
+        def go(number: int, end=end, lock=lock, found=found) -> None:
+            while time.monotonic() < end:
+                answer = ask(8734, folder.name, number, 32)
+                with lock:
+                    found.append(answer)
+                if answer[0] != 200:
+                    time.sleep(1.0)  # a client that keeps to Retry-After
+
+        threads = [threading.Thread(target=go, args=(number,)) for number in range(askers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        good, refused = [item for item in found if item[0] == 200], sorted(item[3] for item in found if item[0] == 429)
+        errors = [item[0] for item in found if item[0] not in (200, 429)]
+        figures[load] = sum(item[1] for item in good) / seconds
+        late = refused[int(0.99 * len(refused))] * 1000 if refused else 0.0
+        print(f"{name}: {load} load, {askers} askers, {seconds:.0f} s: {len(good)} answered, {len(refused)} got 429 (p99 {late:.0f} ms), other errors {errors[:5]}, goodput {figures[load]:.0f} tokens/s", flush=True)
+    ours.stop()
+    print(f"{name}: goodput at 3x is {figures['3x'] / figures['1x']:.2f} of that at 1x", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["throughput", "adapters", "first", "overload"])
+    parser.add_argument("--model", default="42m", choices=list(SHAPES))
+    parser.add_argument("--seconds", type=float, default=60)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = make_model(wanted.model, Path(scratch) / "model")
+        more = {"throughput": (), "adapters": (Path(scratch),), "first": (), "overload": (wanted.seconds,)}[wanted.what]
+        {"throughput": throughput, "adapters": adapters, "first": first, "overload": overload}[wanted.what](folder, wanted.model, *more)
+
+
+if __name__ == "__main__":
+    main()
