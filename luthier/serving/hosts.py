@@ -5,7 +5,7 @@ A host is one base with the rows that run on it; a model is a name: a host, an a
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -64,6 +64,8 @@ class Model:
     """The id of its base."""
     max_new_tokens: int = 512
     """Most tokens of an answer where the request does not say."""
+    lead: Callable[[str, Callable[[str], bool]], tuple[str, list]] | None = None
+    """Lays passages before a question: (text, whether a text fits) to the led text and the passages that stand in it; None: questions go as they are."""
     facts: dict = field(default_factory=dict)
     """What /v1/models tells beside: task, method, run."""
     created: int = field(default_factory=lambda: int(time.time()))

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -57,11 +57,14 @@ class Service:
         return self.makers[key]
 
     # ---- prompts --------------------------------------------------------------------------------
-    async def chat_prompt(self, model: Model, messages: list[ChatMessage], tools: list[Tool] | None) -> list[int]:
-        """Token ids of a conversation by the model's own renderer: the ids that it was trained with. Rendered off the event loop, in bounded time."""
+    async def chat_prompt(self, model: Model, messages: list[ChatMessage], tools: list[Tool] | None, answer: int = 0) -> tuple[list[int], list]:
+        """Token ids of a conversation by the model's own renderer, and the passages laid before its last question, as many as leave room for `answer` tokens.
+
+        The ids are those that the model was trained with. Rendered off the event loop, in bounded time.
+        """
         turns = [as_turn(message) for message in messages]
         told = [tool.model_dump(exclude_none=True) for tool in tools or ()]
-        return await run_in_threadpool(model.renderer.prompt, turns, told)
+        return await run_in_threadpool(led_prompt, model, turns, told, answer)
 
     async def text_prompt(self, model: Model, text: str) -> list[int]:
         """Token ids of a plain text; controls in it stay text."""
@@ -97,6 +100,20 @@ class Service:
                 yield
         finally:
             self.door.end(visitor)
+
+
+def led_prompt(model: Model, turns: list[Message], tools: list[dict], answer: int) -> tuple[list[int], list]:
+    """The prompt, its last question led by passages where the model has some."""
+    asked = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if model.lead is None or asked is None:
+        return model.renderer.prompt(turns, tools), []
+
+    def with_question(text: str) -> list[Message]:
+        return [replace(turn, content=text) if at == asked else turn for at, turn in enumerate(turns)]
+
+    room = model.view.context - max(1, answer)
+    led, passages = model.lead(turns[asked].content, lambda text: len(model.renderer.prompt(with_question(text), tools)) <= room)
+    return model.renderer.prompt(with_question(led), tools), passages
 
 
 def may_see(visitor: Visitor, model: Model) -> bool:

@@ -53,7 +53,7 @@ class Served:
                 self.tuning.supervisor.stop()
 
 
-def serve(names: list[str], settings: ServerSettings, *, keys_file: Path | None = None, api_key: str | None = None, metrics_prefix: str = "luthier_", say: Say = silent) -> Served:
+def serve(names: list[str], settings: ServerSettings, *, keys_file: Path | None = None, api_key: str | None = None, documents: str | None = None, metrics_prefix: str = "luthier_", say: Say = silent) -> Served:
     """Set a server up: refuse what is unsafe, bind, load, and warm up in the background while the probes already answer.
 
     Refused (S120) where it could be reached from outside without a key; RecipeError and CheckpointError where a name is no run or base.
@@ -63,7 +63,7 @@ def serve(names: list[str], settings: ServerSettings, *, keys_file: Path | None 
     service.more["metrics_prefix"] = metrics_prefix
     bound = app.listen(settings.host, settings.port)
     torch.set_num_threads(machine().cores)
-    shelf, models = open_models(names, max_rows=settings.max_rows, say=say)
+    shelf, models = open_models(names, max_rows=settings.max_rows, documents=documents, say=say)
     for model in models:
         service.registry.add(model, *aliases_of(model))
     tuning = None

@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from luthier.data.dataset import DataSet
 from luthier.errors import CheckpointError, RecipeError
+from luthier.evaluation.contestants.context import laid
 from luthier.files import verify
 from luthier.methods.bank import Bank
 from luthier.models.heads import transformer_of
@@ -15,6 +17,9 @@ from luthier.models.language_model import LanguageModel
 from luthier.models.load import facts, load
 from luthier.models.machine import machine
 from luthier.preparation.renderer import Renderer
+from luthier.retrieval.documents import of_pairs, passages_of
+from luthier.retrieval.index import open_index
+from luthier.retrieval.settings import RetrievalSettings
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
@@ -30,8 +35,10 @@ PREFIX = "ft:"
 class Shelf:
     """Bases in memory. A run whose adapter can share its base with others gets a place there; any other gets a base of its own."""
 
-    def __init__(self, *, max_rows: int, say: Say = silent):
+    def __init__(self, *, max_rows: int, documents: str | None = None, say: Say = silent):
+        """`documents`: a file or folder whose passages are laid before every question of a chat."""
         self.max_rows, self.say = max_rows, say
+        self.lead = None if documents is None else lead_with(RetrievalSettings(documents=documents))
         self.shared: dict[tuple, tuple[Host, Renderer]] = {}
 
     # ---- bases ----------------------------------------------------------------------------------
@@ -67,6 +74,21 @@ class Shelf:
         if not run.model_folder.is_dir():
             raise CheckpointError(f"{run.name} has no model yet: its status is {run.status()}", code="C108", file=str(run.model_folder), hint=f"luthier train --resume {run.name}")
         kept = verify(run.model_folder)
+        if recipe.retrieval.in_training and recipe.task.name != "chat":
+            raise RecipeError(f"{run.name} was trained with passages before its questions; only chats are served so", code="R187", hint=f"luthier predict {run.name} asks it as it was trained")
+        lead = self.lead
+        if recipe.retrieval.in_training:  # a model that was trained with passages is never asked without them
+            lead = lead_with(recipe.retrieval, train=DataSet(run.data_folder).records("train"), task=recipe.task)
+        return [self.led(model, lead) for model in self.opened(run, recipe, kept)]
+
+    def led(self, model: Model, lead) -> Model:
+        """A chat with passages before its questions."""
+        if model.facts.get("task") == "chat" and model.writes and (model.facts.get("run") or self.lead):
+            model.lead = lead if model.facts.get("run") else self.lead
+        return model
+
+    def opened(self, run: Run, recipe: Recipe, kept: dict) -> list[Model]:
+        """The models of a run in memory."""
         if recipe.method.base_is_frozen and (run.model_folder / "adapter_config.json").exists():
             with contextlib.suppress(NotShared):
                 return self.beside_others(run, recipe, kept["base"])
@@ -118,6 +140,22 @@ class Shelf:
         setattr(network, network.base_model_prefix, host.bank.body)
         network.eval()
         return host, renderer, view
+
+
+def lead_with(settings: RetrievalSettings, *, train: list = (), task=None):
+    """A function that lays passages before a question as training does, the last ones leaving first where they do not all fit."""
+    if settings.by != "bm25":
+        raise RecipeError(f"passages are found by {settings.by}, and a server finds them by bm25 only", code="R187", hint="train with retrieval.by=bm25, or ask with luthier predict")
+    pairs = lambda: of_pairs([(task.question(record), task.target(record)) for record in train], [record.origin for record in train])
+    index = open_index(passages_of(settings, pairs), settings)
+
+    def lead(text: str, fits: Callable[[str], bool]) -> tuple[str, list]:
+        shown = index.search([text], settings.passages)[0]
+        while shown and not fits(f"{laid([passage.text for passage in shown])}\n\n{text}"):
+            shown = shown[:-1]
+        return (f"{laid([passage.text for passage in shown])}\n\n{text}", shown) if shown else (text, [])
+
+    return lead
 
 
 class NotShared(RecipeError):
@@ -182,12 +220,12 @@ def aliases_of(model: Model) -> Iterator[str]:
         yield f"{PREFIX}{model.parent}:{model.id}"
 
 
-def open_models(names: list[str], *, max_rows: int, say: Say = silent) -> tuple[Shelf, list[Model]]:
+def open_models(names: list[str], *, max_rows: int, documents: str | None = None, say: Say = silent) -> tuple[Shelf, list[Model]]:
     """The models of runs and bases, each name once."""
-    shelf = Shelf(max_rows=max_rows, say=say)
+    shelf = Shelf(max_rows=max_rows, documents=documents, say=say)
     found: dict[str, Model] = {}
     for name in names:
-        for model in shelf.run(name) if is_run(name) else [shelf.base(name)]:
+        for model in shelf.run(name) if is_run(name) else [shelf.led(shelf.base(name), shelf.lead)]:
             found.setdefault(model.id, model)
     return shelf, list(found.values())
 

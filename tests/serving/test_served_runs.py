@@ -71,3 +71,22 @@ def test_a_full_run_has_a_base_of_its_own(trained):
     text = predict(trained("full"), TEXTS[0]).to_dict()["answers"][0]["answer"]
     assert client.chat.completions.create(model="full", messages=[{"role": "user", "content": TEXTS[0]}], temperature=0, max_tokens=12).choices[0].message.content == text
     running.stop()
+
+
+def test_documents_are_laid_before_questions_and_cited(trained, tmp_path):
+    (tmp_path / "shop.md").write_text("# Hours\n\nThe shop opens at nine.\n\n# Repairs\n\nA violin is repaired within two weeks.\n")
+    _, models = open_models([trained("chat")], max_rows=4, documents=str(tmp_path))
+    running = start(models)
+    client = running.client()
+    asked = [{"role": "user", "content": "When is my violin repaired?"}]
+    found = client.chat.completions.create(model="chat", messages=asked, temperature=0, max_tokens=8)
+    passages = found.model_extra["passages"]
+    assert "two weeks" in passages[0]["text"] and "shop.md" in passages[0]["place"]
+    plain, _ = served([trained("chat")])
+    without = plain.client().chat.completions.create(model="chat", messages=asked, temperature=0, max_tokens=8)
+    assert found.usage.prompt_tokens > without.usage.prompt_tokens and "passages" not in (without.model_extra or {})
+    by_hand = [{"role": "user", "content": models[0].lead(asked[0]["content"], lambda text: True)[0]}]
+    same = plain.client().chat.completions.create(model="chat", messages=by_hand, temperature=0, max_tokens=8)
+    assert same.choices[0].message.content == found.choices[0].message.content and same.usage.prompt_tokens == found.usage.prompt_tokens
+    running.stop()
+    plain.stop()

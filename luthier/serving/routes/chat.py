@@ -20,13 +20,14 @@ async def chat_completions(request: Request):
     model = service.model(wanted.model, visitor_of(request), writes=True)
     check(wanted, model)
     tools = wanted.tools if wanted.tool_choice != "none" else None
-    prompt = await service.chat_prompt(model, wanted.messages, tools)
+    most = wanted.max_completion_tokens or wanted.max_tokens
+    prompt, passages = await service.chat_prompt(model, wanted.messages, tools, most or min(model.max_new_tokens, service.settings.max_new_tokens))
     grammar = grammar_of(wanted.response_format, lambda: service.maker(model))
     writing = Writing(
         model, [prompt], wanted, settings=service.settings, asker=visitor_of(request).name, outbox=service.outbox, grammar=grammar,
-        most=wanted.max_completion_tokens or wanted.max_tokens, logprobs=(wanted.top_logprobs or 0) if wanted.logprobs else None,
+        most=most, logprobs=(wanted.top_logprobs or 0) if wanted.logprobs else None,
     )
-    chat = Chat(service, writing, wanted, {tool.function.name for tool in tools or ()})
+    chat = Chat(service, writing, wanted, {tool.function.name for tool in tools or ()}, passages)
     if wanted.stream:
         return StreamingResponse(chat.stream(request), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     async with service.counted(request, model, writing.ask.cost):
@@ -47,11 +48,13 @@ def check(wanted: ChatRequest, model) -> None:
 class Chat:
     """One request and its shapes."""
 
-    def __init__(self, service: Service, writing: Writing, wanted: ChatRequest, tools: set[str]):
+    def __init__(self, service: Service, writing: Writing, wanted: ChatRequest, tools: set[str], passages: list):
         self.service, self.writing, self.wanted, self.tools = service, writing, wanted, tools
         self.id, self.created = new_id("chatcmpl"), int(time.time())
         self.pending: list[list] = [[] for _ in writing.answers]
         """Likelihoods of each answer that no chunk has told yet."""
+        self.cited = {"passages": [{"number": number, "place": passage.place, "text": passage.text} for number, passage in enumerate(passages, 1)]} if passages else {}
+        """The passages that the answer was given, beside OpenAI's fields where there are some."""
 
     def head(self, kind: str) -> dict:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.wanted.model, "system_fingerprint": self.writing.model.facts.get("fingerprint")}
@@ -75,7 +78,7 @@ class Chat:
             message, finish = self.message(number)
             choices.append({"index": number, "message": message, "logprobs": self.logprobs(answer.likelihoods), "finish_reason": finish})
         self.service.figures.wrote(self.writing.model.id, self.writing.usage, [answer.finish for answer in self.writing.answers])
-        return {**self.head("chat.completion"), "choices": choices, "usage": self.writing.usage}
+        return {**self.head("chat.completion"), "choices": choices, "usage": self.writing.usage, **self.cited}
 
     async def stream(self, request: Request):
         """Server-sent events: a role, pieces of text, how it ended, the usage where it is wanted, and the end. An error is an event too."""
@@ -98,7 +101,7 @@ class Chat:
             usage = self.writing.usage
             self.service.figures.wrote(self.writing.model.id, usage, [answer.finish for answer in self.writing.answers])
             if with_usage:
-                yield sse({**self.head("chat.completion.chunk"), "choices": [], "usage": usage})
+                yield sse({**self.head("chat.completion.chunk"), "choices": [], "usage": usage, **self.cited})
         yield "data: [DONE]\n\n"
 
     def chunks(self, event: tuple, trimmers: list[Trimmer], with_usage: bool):

@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 router = APIRouter()
 FOLDER = Path(__file__).parents[1] / "page"
@@ -17,3 +17,9 @@ def file(name: str, kind: str):
 
 for _path, _name, _kind in (("/", "index.html", "text/html"), ("/page/chat.js", "chat.js", "text/javascript"), ("/page/chat.css", "chat.css", "text/css")):
     router.add_api_route(_path, file(_name, _kind), methods=["GET"])
+
+
+@router.get("/favicon.ico")
+async def favicon() -> Response:
+    """Browsers ask for one; there is none."""
+    return Response(status_code=204)

@@ -48,6 +48,8 @@ async def classify(request: Request) -> dict:
     texts = [wanted.input] if isinstance(wanted.input, str) else wanted.input
     refuse(model.task.writes or not model.facts.get("run"), f"{model.id} gives no labels; its task is {model.facts.get('task')}", "model")
     refuse(len(texts) > service.settings.max_inputs, f"at most {service.settings.max_inputs} texts are taken at once", "input")
+    if model.lead is not None:
+        texts = [model.lead(text, lambda led: len(model.renderer.text(led)) < model.view.context // 2)[0] for text in texts]
     read = sum(len(row) for row in [await service.text_prompt(model, text) for text in texts])
     async with service.counted(request, model, read):
         data = await service.work(request, model, lambda language_model: labelled(model, language_model, texts), cost=read)
@@ -73,7 +75,7 @@ async def tokenize(request: Request) -> dict:
     service, wanted = service_of(request), await parsed(request, TokenizeRequest)
     model = service.model(wanted.model, visitor_of(request))
     refuse((wanted.prompt is None) == (wanted.messages is None), "give prompt or messages, one of them", "prompt")
-    tokens = await service.text_prompt(model, wanted.prompt) if wanted.messages is None else await service.chat_prompt(model, wanted.messages, None)
+    tokens = await service.text_prompt(model, wanted.prompt) if wanted.messages is None else (await service.chat_prompt(model, wanted.messages, None))[0]
     strings = [token_bytes(model.view.tokenizer, token).decode("utf-8", "replace") for token in tokens] if wanted.return_token_strs else None
     return {"count": len(tokens), "max_model_len": model.view.context, "tokens": list(map(int, tokens)), "token_strs": strings}
 
