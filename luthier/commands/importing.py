@@ -10,7 +10,7 @@ from luthier.commands.screen import Screen
 HELP = "Take over what was made for another service."
 EXAMPLES = """\
 $ luthier import openai train.jsonl
-$ luthier import openai train.jsonl --job job.json --model Qwen/Qwen3-0.6B"""
+$ luthier import openai train.jsonl --job job.json"""
 
 
 def openai(
