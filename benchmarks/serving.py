@@ -23,7 +23,7 @@ SHAPES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4},
     "42m": {"hidden_size": 640, "intermediate_size": 1760, "num_hidden_layers": 8, "num_attention_heads": 10, "num_key_value_heads": 10},
 }
-STREAMS, TOKENS, ROUNDS = 16, 64, 2
+STREAMS, TOKENS, ROUNDS = 16, 32, 1
 
 
 def make_model(name: str, folder: Path) -> Path:
@@ -170,7 +170,7 @@ def adapters(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
 
     run(places[:STREAMS])
     one, mixed, base = [], [], []
-    for _ in range(3):
+    for _ in range(ROUNDS):
         base.append(run([0] * count)[0])
         one.append(run([places[0]] * count)[0])
         speed, texts = run(places)
