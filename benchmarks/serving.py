@@ -240,11 +240,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["throughput", "adapters", "first", "overload"])
     parser.add_argument("--model", default="42m", choices=list(SHAPES))
+    parser.add_argument("--adapters", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_model(wanted.model, Path(scratch) / "model")
-        more = {"throughput": (), "adapters": (Path(scratch),), "first": (), "overload": (wanted.seconds,)}[wanted.what]
+        more = {"throughput": (), "adapters": (Path(scratch), wanted.adapters), "first": (), "overload": (wanted.seconds,)}[wanted.what]
         {"throughput": throughput, "adapters": adapters, "first": first, "overload": overload}[wanted.what](folder, wanted.model, *more)
 
 
