@@ -53,7 +53,7 @@ class Chat:
         self.id, self.created = new_id("chatcmpl"), int(time.time())
         self.pending: list[list] = [[] for _ in writing.answers]
         """Likelihoods of each answer that no chunk has told yet."""
-        self.cited = {"passages": [{"number": number, "place": passage.place, "text": passage.text} for number, passage in enumerate(passages, 1)]} if passages else {}
+        self.cited = {"passages": [{"number": number, "place": passage.place.rsplit("/", 1)[-1], "text": passage.text} for number, passage in enumerate(passages, 1)]} if passages else {}
         """The passages that the answer was given, beside OpenAI's fields where there are some."""
 
     def head(self, kind: str) -> dict:
