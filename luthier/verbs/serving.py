@@ -78,7 +78,7 @@ class Shelf:
             raise RecipeError(f"{run.name} was trained with passages before its questions; only chats are served so", code="R187", hint=f"luthier predict {run.name} asks it as it was trained")
         lead = self.lead
         if recipe.retrieval.in_training:  # a model that was trained with passages is never asked without them
-            lead = lead_with(recipe.retrieval, train=DataSet(run.data_folder).records("train"), task=recipe.task)
+            lead = lead_with(recipe.retrieval, train=DataSet(run.data_folder).records("train"), task=recipe.lesson)
         return [self.led(model, lead) for model in self.opened(run, recipe, kept)]
 
     def led(self, model: Model, lead) -> Model:
@@ -100,8 +100,13 @@ class Shelf:
     def beside_others(self, run: Run, recipe: Recipe, fingerprint: str) -> list[Model]:
         """The run's adapter in the bank of its base."""
         base = facts(recipe.model)
+<<<<<<< HEAD
         kind = recipe.task.head(base.kind)
         task = task_of(run, recipe, answer_tokens(recipe))
+=======
+        kind = recipe.lesson.head(base.kind)
+        task = recipe.lesson.prepared(labels=labels_of(run), max_new_tokens=answer_tokens(recipe))
+>>>>>>> 302c7f1 (The server and the forecast ask the lesson of a recipe)
         known = told(run, recipe, task)
         if kind == "causal":
             host, renderer = self.of(recipe.model, recipe.training.precision, lambda: self.plain(recipe.model, recipe.training.precision))

@@ -59,7 +59,7 @@ from luthier.verbs.stages import (
     task_with,
 )
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.training import Look, Trainer, load_best
+from luthier.verbs.training import Look, Trainer, load_best, order_of
 
 CALIBRATED_ON = 2000
 """Most validation rows by which confidence is fitted."""
@@ -200,8 +200,8 @@ class Work:
 
     def planned(self, base, here) -> dict:
         """What plan would have said, kept so that the report can hold it against what happened; nothing where it cannot be reckoned."""
-        store = self.tokens.stores["train"]
         try:
+            store = self.tokens.stores["train"]
             order = order_of(store, self.recipe.training, self.recipe.seed, self.language_model.context)
             with torch.random.fork_rng(devices=[]):  # shapes are made with a method's own start, and no draw may be missing afterwards
                 expected = forecast(self.recipe, base, self.data.labels, order, int(store.lengths.max()), store.tokens, here)
