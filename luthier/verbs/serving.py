@@ -100,13 +100,8 @@ class Shelf:
     def beside_others(self, run: Run, recipe: Recipe, fingerprint: str) -> list[Model]:
         """The run's adapter in the bank of its base."""
         base = facts(recipe.model)
-<<<<<<< HEAD
-        kind = recipe.task.head(base.kind)
-        task = task_of(run, recipe, answer_tokens(recipe))
-=======
         kind = recipe.lesson.head(base.kind)
-        task = recipe.lesson.prepared(labels=labels_of(run), max_new_tokens=answer_tokens(recipe))
->>>>>>> 302c7f1 (The server and the forecast ask the lesson of a recipe)
+        task = task_of(run, recipe, answer_tokens(recipe))
         known = told(run, recipe, task)
         if kind == "causal":
             host, renderer = self.of(recipe.model, recipe.training.precision, lambda: self.plain(recipe.model, recipe.training.precision))
