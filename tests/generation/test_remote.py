@@ -77,7 +77,7 @@ def test_as_a_contestant_of_chat_with_its_price(server):
 
 
 def test_as_a_contestant_of_classification(server):
-    task = PreparedClassification(["late", "very late", "early"])
+    task = PreparedClassification(labels=["late", "very late", "early"])
     respond = endpoint_of(EndpointSettings(server.url, "small"), task, silent)
     server.answers = [(200, {}, {"choices": [{"message": {"content": "It is Very Late."}}]}), (200, {}, {"choices": [{"message": {"content": "no idea"}}]})]
     found = respond([Labelled("a", "late"), Labelled("b", "early")])
