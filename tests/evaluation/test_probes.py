@@ -15,7 +15,7 @@ from luthier.tasks.answers import Answer
 from luthier.tasks.chat import PreparedChat
 from luthier.tasks.classification import PreparedClassification
 
-LABELS = PreparedClassification(["good", "bad"])
+LABELS = PreparedClassification(labels=["good", "bad"])
 CHAT = PreparedChat("", 30)
 
 
