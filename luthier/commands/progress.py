@@ -78,7 +78,7 @@ class Progress:
         self.console, self.quiet = console, quiet
         self.bars: Bars | None = None
         self.tasks: dict[str, int] = {}
-        self.started: dict[str, float] = {}
+        self.started: dict[str, tuple[float, int]] = {}
         self.last_line = 0.0
         self.cells: dict[str, tuple] = {}
 
@@ -111,16 +111,18 @@ class Progress:
             self.bars.remove_task(self.tasks.pop(name))
 
     def _line(self, data: dict, words: str) -> None:
-        now = time.monotonic()
-        started = self.started.setdefault(data["task"], now)
+        now, done, total = time.monotonic(), data["done"], data.get("total")
+        began, before = self.started.setdefault(data["task"], (now, done))
+        if done < before or total and done >= total:  # the same words for another piece of work, or its end: the next begins anew
+            began, before = now, done
+            self.started.pop(data["task"])
         self.last_line = self.last_line or now
         if now - self.last_line < SECONDS_BETWEEN_LINES:
             return
         self.last_line = now
-        done, total, unit = data["done"], data.get("total"), data.get("unit") or ""
-        rate = done / max(now - started, 1e-9)
-        left = f" · {duration((total - done) / rate)} left" if total and done else ""
-        speed = f" · {pace(rate, unit)}" if done else ""
+        rate = (done - before) / (now - began) if now > began else 0.0
+        left = f" · {duration((total - done) / rate)} left" if total and rate else ""
+        speed = f" · {pace(rate, data.get('unit') or '')}" if rate else ""
         self.print(Text(f"{data['task']} {done:,}{f'/{total:,}' if total else ''}{speed}{left}{f' · {words}' if words else ''}"))
 
     def step(self, row: dict) -> None:
