@@ -44,9 +44,13 @@ class Settling(Protocol):
         """Put the unit into the network, once it has learned."""
 
 
-def transformer_of(network: nn.Module) -> PreTrainedModel:
+class Runtime(nn.Module):
+    """A network that answers by itself, from an exported file: nothing of Transformers lies inside it."""
+
+
+def transformer_of(network: nn.Module) -> PreTrainedModel | Runtime:
     """The Transformers network inside whatever a method wrapped around it."""
-    while not isinstance(network, PreTrainedModel):
+    while not isinstance(network, PreTrainedModel | Runtime):
         network = network.get_base_model()
     return network
 

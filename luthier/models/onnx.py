@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import RecipeError
-from luthier.models.heads import transformer_of
+from luthier.models.heads import Runtime, transformer_of
 from luthier.models.language_model import LanguageModel
 
 FILE = "model.onnx"
@@ -40,7 +40,7 @@ def write_onnx(network: nn.Module, language_model: LanguageModel, path: Path) ->
     program.save(str(path))
 
 
-class RuntimeNetwork(nn.Module):
+class RuntimeNetwork(Runtime):
     """An ONNX file as a network that tasks can ask."""
 
     def __init__(self, path: Path):
@@ -52,7 +52,9 @@ class RuntimeNetwork(nn.Module):
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **_):
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None):
+        if token_type_ids is not None and token_type_ids.any():
+            raise RecipeError("the ONNX file takes one text, and this row has two", code="X110", hint="export it merged")
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         logits = self.session.run(["logits"], {"input_ids": input_ids.numpy(), "attention_mask": mask.to(torch.long).numpy()})[0]
         return SimpleNamespace(logits=torch.from_numpy(logits))
