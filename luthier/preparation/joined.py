@@ -18,6 +18,8 @@ class JoinedStore:
             setattr(self, name, np.concatenate([np.asarray(vars(store)[name]) for store in stores]))
         shifts = np.cumsum([0, *(int(store.records.max(initial=-1)) + 1 for store in stores)])
         self.records = np.concatenate([np.asarray(store.records) + shift for store, shift in zip(stores, shifts)])
+        numbers = [store.values for store in stores]
+        self.values = None if all(held is None for held in numbers) else np.concatenate(numbers)
         self.key = digest(*(store.key for store in stores))
         self.tokens, self.tokens_learned, self.tokens_cut = (sum(getattr(store, name) for store in stores) for name in ("tokens", "tokens_learned", "tokens_cut"))
 

@@ -128,12 +128,12 @@ def _is_hub_name(name: str) -> bool:
     return bool(HUB_NAME.fullmatch(name)) and not Path(name).suffix and not os.path.isdir(Path(name).parent)
 
 
-def asked_record(overrides: Iterable[str] | Mapping) -> type | None:
-    """What the objective that the command line or the call names always learns from; None where it names none or the data decide."""
+def asked_objective(overrides: Iterable[str] | Mapping):
+    """The objective that the command line or the call names, with its defaults; None where it names none, or one that is not known."""
     values, _ = _overrides(overrides)
     named = values.get("objective")
     name = named.get("name") if isinstance(named, Mapping) else named
-    return OBJECTIVES[name].record if isinstance(name, str) and name in OBJECTIVES else None
+    return OBJECTIVES[name]() if isinstance(name, str) and name in OBJECTIVES else None
 
 
 def missing(path: Path) -> RecipeError:

@@ -35,10 +35,12 @@ DEMONSTRATION = "spruce is a demonstration base of 7 M parameters; for real use 
 def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, say: Say) -> tuple[Recipe, dict]:
     """The recipe of a target; data instead of a recipe is guessed from, as init does, and that is said."""
 
-    asked = asked_task(overrides)
+    asked, aim = asked_task(overrides), recipes.asked_objective(overrides)
+    if asked and aim:
+        aim.lesson(asked)  # what cannot go together is told as such, before the columns of its data are missed
 
     def guess(path: str) -> dict:
-        mapping, sentence = recipe_of_data(path, task=asked and asked.name, record=recipes.asked_record(overrides) or (asked and asked.record))
+        mapping, sentence = recipe_of_data(path, task=asked and asked.name, record=(aim and aim.record) or (asked and asked.record))
         say(Event("note", f"{sentence} (luthier init {path} writes this down)"))
         return mapping
 
