@@ -21,6 +21,7 @@ from luthier.preparation.store import TokenStore
 from luthier.runs.events import Event, Say, silent
 from luthier.tasks import TASKS
 from luthier.tasks.answers import Answer
+from luthier.tasks.pairs import answering
 from luthier.tasks.task import Seeing
 from luthier.verbs import recipe as recipes
 from luthier.verbs.guessing import recipe_of_data
@@ -36,8 +37,8 @@ def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, s
     """The recipe of a target; data instead of a recipe is guessed from, as init does, and that is said."""
 
     asked, aim = asked_task(overrides), recipes.asked_objective(overrides)
-    if asked and aim:
-        aim.lesson(asked)  # what cannot go together is told as such, before the columns of its data are missed
+    if asked and aim and aim.record:
+        answering(asked, aim.name)  # what cannot go together is told as such, before the columns of its data are missed
 
     def guess(path: str) -> dict:
         mapping, sentence = recipe_of_data(path, task=asked and asked.name, record=(aim and aim.record) or (asked and asked.record))
