@@ -30,6 +30,9 @@ class Full:
     def refusal(self, head: str, family: Family) -> str | None:
         """Every network can learn whole."""
 
+    def ready(self) -> None:
+        """What the plain install brings is enough."""
+
     def apply(self, language_model: LanguageModel) -> nn.Module:
         """Make every parameter trainable; returns the network itself."""
         return language_model.network.requires_grad_(True)

@@ -31,6 +31,9 @@ class Injected:
     def refusal(self, head: str, family: Family) -> str | None:
         """Nothing stands against it."""
 
+    def ready(self) -> None:
+        """What the plain install brings is enough."""
+
     def apply(self, language_model: LanguageModel) -> nn.Module:
         """Inject in float32 and freeze the rest; settings that do not fit the network are a RecipeError."""
         from luthier.methods import adapters  # PEFT costs seconds, paid when a method is applied

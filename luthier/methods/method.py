@@ -30,6 +30,9 @@ class Method(Protocol):
     def refusal(self, head: str, family: Family) -> str | None:
         """Why it cannot work with this head on this family, in words that follow the family's name; None where it can."""
 
+    def ready(self) -> None:
+        """RecipeError where a package that it needs is not installed: asked before anything is read."""
+
     def apply(self, language_model: LanguageModel) -> nn.Module:
         """Inject what is learned, set requires_grad, and return the network to train."""
 

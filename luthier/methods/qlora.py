@@ -31,6 +31,12 @@ class QLoRA(LoRA):
             return "its experts share one tensor, which bitsandbytes leaves as it is without a word"
         return "its layers are Conv1D, which have no 4-bit form" if family.transposed else None
 
+    def ready(self) -> None:
+        """bitsandbytes is there, or the sentence that says how to get it."""
+        from luthier.methods import nf4
+
+        nf4.library()
+
     def apply(self, language_model: LanguageModel) -> nn.Module:
         """Quantise the linear layers of the body, then inject adapters in float32."""
         from luthier.methods import nf4

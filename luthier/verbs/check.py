@@ -38,6 +38,7 @@ def check(
     recipe, _ = open_recipe(target, overrides, say)
     if (base := base_at_hand(recipe.model)) is not None:
         refuse_illegal(recipe.lesson, recipe.method, base)
+        recipe.method.ready()
     with tempfile.TemporaryDirectory(prefix="luthier-check-") as folder:
         data = read_data(recipe, Path(folder) / "data", say, strict=False)
         answer = {

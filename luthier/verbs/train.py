@@ -164,6 +164,7 @@ class Work:
         recipe, run = self.recipe, self.run
         here, base = machine(), facts(recipe.model)
         refuse_illegal(recipe.lesson, recipe.method, base)
+        recipe.method.ready()
         base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
         self.say(Event("note", base.sentence))
         self.data = read_data(recipe, run.data_folder, self.say)

@@ -1,4 +1,5 @@
 """Legal pairs are told by the code, printed in the docs, and every other pair fails before anything is read, with the legal ones listed."""
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from luthier.tasks import TASKS
 from luthier.verbs import pairs
 from luthier.verbs.check import check
 from luthier.verbs.plan import plan
+from luthier.verbs.train import train
 
 
 def test_the_page_is_the_codes():
@@ -54,3 +56,16 @@ def test_a_base_that_cannot_be_had_is_still_a_finding(here):
     (here / "rows.csv").write_text("text,label\n" + "\n".join(f"row {number},{'ab'[number % 2]}" for number in range(40)) + "\n")
     found = check(here / "rows.csv", {"model": "./nowhere"}).to_dict()
     assert any("tokens were not checked" in finding["message"] for finding in found["findings"])
+
+
+def test_what_a_method_lacks_is_told_before_anything_is_read(tmp_path, monkeypatch):
+    """A package that is not installed is no reason to let every baseline answer first."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"the {colour} thing {number},{colour}\n" for number in range(30) for colour in ("red", "blue")))
+    for verb in (check, train):
+        with pytest.raises(RecipeError, match="needs bitsandbytes") as error:
+            verb("t.csv", {"method": "qlora"})
+        assert error.value.code == "R173"
+    (run,) = (tmp_path / "runs").iterdir()
+    assert not (run / "data").exists()
