@@ -134,6 +134,19 @@ def test_without_strength_there_is_no_term(model, tiny_bert):
         anchored(objective, head=encoder.head, network=encoder.network, l2=0.0, kl=1.0)
 
 
+def test_answers_that_are_compared_are_not_held_to_the_base(model):
+    """Pairs come in batches of another kind; a pull that silently read them as single answers would hold the wrong thing."""
+
+    class Compared(Plain):
+        def loss(self, network, batch):
+            return Loss(torch.zeros((), requires_grad=True), 1.0, 1)
+
+    objective = anchored(Compared(model.head), head=model.head, network=model.network, l2=0.0, kl=0.5)
+    with pytest.raises(RecipeError, match="compares or rewards") as error:
+        objective.loss(model.network, ("chosen", "rejected"))
+    assert error.value.code == "R168" and "objective.beta" in error.value.hint
+
+
 def test_between_two_networks(model):
     other = moved_copy(model.network)
     start, end = snapshot(model.network), snapshot(other)
