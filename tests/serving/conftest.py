@@ -115,13 +115,10 @@ def client(running):
 def trained(tmp_path_factory, tiny_model):
     """Runs of a few steps in a folder of their own, each made once: `trained("chat" | "tickets" | "spans" | "full")` gives the run's name."""
     import json
-    import os
 
     from luthier.verbs.train import train
 
     folder = tmp_path_factory.mktemp("trained")
-    before = os.environ.get("LUTHIER_RUNS")
-    os.environ["LUTHIER_RUNS"] = str(folder / "runs")
     colours, things = ["red", "blue", "green", "black"], ["violin", "drum", "flute", "harp", "piano"]
     texts = [(f"the {colour} {thing} number {number} please", colour, thing) for number in range(3) for colour in colours for thing in things]
     chats = [{"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": f"the {thing} is {colour}"}]} for text, colour, thing in texts]
@@ -143,11 +140,9 @@ def trained(tmp_path_factory, tiny_model):
             recipe["data.train"] = str(folder / recipe["data.train"])
             path = folder / f"{kind}.yaml"
             path.write_text(json.dumps({"model": recipe.pop("model"), "task": recipe.pop("task")}))
-            made[kind] = str(folder / "runs" / train(path, recipe, name=kind).run)
+            with pytest.MonkeyPatch.context() as patch:  # for this training only: what a session sets, every later test would live in
+                patch.setenv("LUTHIER_RUNS", str(folder / "runs"))
+                made[kind] = str(folder / "runs" / train(path, recipe, name=kind).run)
         return made[kind]
 
-    yield make
-    if before is None:
-        del os.environ["LUTHIER_RUNS"]
-    else:
-        os.environ["LUTHIER_RUNS"] = before
+    return make

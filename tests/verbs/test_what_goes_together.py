@@ -58,14 +58,13 @@ def test_a_base_that_cannot_be_had_is_still_a_finding(here):
     assert any("tokens were not checked" in finding["message"] for finding in found["findings"])
 
 
-def test_what_a_method_lacks_is_told_before_anything_is_read(tmp_path, monkeypatch):
+def test_what_a_method_lacks_is_told_before_anything_is_read(here, monkeypatch):
     """A package that is not installed is no reason to let every baseline answer first."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"the {colour} thing {number},{colour}\n" for number in range(30) for colour in ("red", "blue")))
+    (here / "t.csv").write_text("text,label\n" + "".join(f"the {colour} thing {number},{colour}\n" for number in range(30) for colour in ("red", "blue")))
     for verb in (check, train):
         with pytest.raises(RecipeError, match="needs bitsandbytes") as error:
             verb("t.csv", {"method": "qlora"})
         assert error.value.code == "R173"
-    (run,) = (tmp_path / "runs").iterdir()
+    (run,) = (here / "runs").iterdir()
     assert not (run / "data").exists()
