@@ -2,8 +2,10 @@
 
     python benchmarks/qlora_memory.py
 
-Prints bytes of the weights as the method counts them, resident memory after three steps of 512 tokens, and the peak of the process, loading included.
+Prints bytes of the weights as the method counts them, resident memory over imports once the base is loaded and the method applied, resident memory
+after three steps of 512 tokens, and the peak of the process, loading included.
 """
+import gc
 import json
 import subprocess
 import sys
@@ -34,17 +36,25 @@ def measure(folder: str, name: str) -> dict:
     from luthier.models.load import load
 
     torch.set_num_threads(1)
+    imported = status_mib("VmRSS")
     method, language_model = METHODS[name](), load(folder)
     network = language_model.network = method.apply(language_model)
+    gc.collect()
+    held = status_mib("VmRSS") - imported
     parameters = method.trainable(network)
     optimizer = torch.optim.AdamW(parameters.values(), lr=1e-4, fused=True)
     for _ in range(3):
         language_model.head.loss(network.train(), torch.randint(2, 250, (2, 256)), torch.ones(2, 256))[0].backward()
         optimizer.step()
         optimizer.zero_grad()
+    weights = method.stored_bytes(network) / 2**20
+    return {"method": name, "parameters": language_model.num_parameters, "weights_mib": weights, "held_mib": held, "resident_mib": status_mib("VmRSS"), "peak_mib": status_mib("VmHWM")}
+
+
+def status_mib(key: str) -> float:
+    """What the system says of this process."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    in_mib = lambda key: int(status[key].split()[0]) / 1024
-    return {"method": name, "parameters": language_model.num_parameters, "weights_mib": method.stored_bytes(network) / 2**20, "resident_mib": in_mib("VmRSS"), "peak_mib": in_mib("VmHWM")}
+    return int(status[key].split()[0]) / 1024
 
 
 def main() -> None:
@@ -56,7 +66,7 @@ def main() -> None:
         found = [json.loads(subprocess.run([sys.executable, __file__, folder, name], capture_output=True, text=True, check=True).stdout.splitlines()[-1]) for name in ("lora", "qlora")]
     for row in found:
         print({key: round(value) if isinstance(value, float) else value for key, value in row.items()})
-    print("qlora / lora:", {key: round(found[1][key] / found[0][key], 3) for key in ("weights_mib", "resident_mib", "peak_mib")})
+    print("qlora / lora:", {key: round(found[1][key] / found[0][key], 3) for key in ("weights_mib", "held_mib", "resident_mib", "peak_mib")})
 
 
 if __name__ == "__main__":

@@ -51,4 +51,6 @@ class EvaluationSettings:
     """A price table of your own; none: the shipped one, `luthier/evaluation/prices.yaml`."""
     seeds: Annotated[int, Ge(1), Le(20)] = 1
     """Trainings with different seeds whose spread goes into the interval; the first one is kept."""
+    reuse: bool = True
+    """Take the answers of contestants that need no training from an earlier run where rows, base, settings, machine and code were the same."""
     probes: ProbeSettings = field(default_factory=ProbeSettings)

@@ -46,7 +46,23 @@ def quantise(language_model: LanguageModel) -> None:
     for name, module in chosen(language_model).items():
         parent, last = network.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
         setattr(parent, last, four_bit(bitsandbytes, module))
+    own_memory(network)
     network.is_loaded_in_4bit = True  # what PEFT asks for
+
+
+def own_memory(network: nn.Module) -> None:
+    """Give each weight that stays as it is memory of its own.
+
+    Weights read as they are stored are parts of the file mapped into memory, and one of them left would keep the whole file there.
+    """
+    for parameter in network.parameters():
+        if is_mapped(parameter):
+            parameter.data = parameter.data.clone()
+
+
+def is_mapped(tensor: torch.Tensor) -> bool:
+    """Whether a tensor lies in memory that is not its own to resize: a file's."""
+    return not tensor.untyped_storage().resizable()
 
 
 def four_bit(bitsandbytes, layer: nn.Linear) -> nn.Module:

@@ -4,7 +4,7 @@ A place is the path of a module behind the number of its block: `mlp.down_proj` 
 """
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -108,11 +108,25 @@ def is_tied(network: nn.Module) -> bool:
     return output is not None and output.weight is network.get_input_embeddings().weight
 
 
+def new_modules(language_model: LanguageModel) -> list[str]:
+    """The modules, by the first part of their names, whose weights no file held."""
+    prefix = language_model.network.base_model_prefix + "."
+    return list(dict.fromkeys(name.removeprefix(prefix).split(".")[0] for name in language_model.fresh))
+
+
+def new_weights(language_model: LanguageModel, trainable: Iterable[str]) -> list[str]:
+    """Which of these tensors belong to a head whose weights no file held; none where the body starts from nothing too."""
+    body = language_model.network.base_model_prefix + "."
+    if any(name.startswith(body) and ".pooler." not in name for name in language_model.fresh):
+        return []
+    new = set(new_modules(language_model))
+    return [name for name in trainable if new & set(name.split("."))]
+
+
 def saved_whole(language_model: LanguageModel) -> list[str]:
     """Modules that must be learned and saved as they are: those whose weights no file held, and an embedding that was grown."""
     network = language_model.network
-    prefix = network.base_model_prefix + "."
-    modules = list(dict.fromkeys(name.removeprefix(prefix).split(".")[0] for name in language_model.fresh))
+    modules = new_modules(language_model)
     if language_model.resized:
         named = {id(module): name.rsplit(".", 1)[-1] for name, module in network.named_modules()}
         output = network.get_output_embeddings()

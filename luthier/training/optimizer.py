@@ -1,19 +1,30 @@
 """AdamW (Loshchilov and Hutter, arXiv:1711.05101) over the trainable tensors, and gradients made one: scaled, measured, clipped."""
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 
 
-def adamw(parameters: dict[str, Tensor], *, weight_decay: float, beta1: float, beta2: float, epsilon: float) -> torch.optim.AdamW:
-    """AdamW over named parameters; matrices decay, vectors (norms, biases) do not. The learning rate is set at every step."""
-    matrices = [tensor for tensor in parameters.values() if tensor.ndim >= 2]
-    vectors = [tensor for tensor in parameters.values() if tensor.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, betas=(beta1, beta2), eps=epsilon, fused=True)
+def adamw(
+    parameters: dict[str, Tensor], *, weight_decay: float, beta1: float, beta2: float, epsilon: float, multiples: Mapping[str, float] = MappingProxyType({}),
+) -> torch.optim.AdamW:
+    """AdamW over named parameters; matrices decay, vectors (norms, biases) do not.
+
+    The learning rate is set at every step; a parameter named in `multiples` learns at that many times the rate.
+    """
+    groups: dict[tuple[bool, float], dict] = {}
+    for name, tensor in parameters.items():
+        matrix, multiple = tensor.ndim >= 2, multiples.get(name, 1.0)
+        group = groups.setdefault((matrix, multiple), {"params": [], "weight_decay": weight_decay if matrix else 0.0, "multiple": multiple})
+        group["params"].append(tensor)
+    return torch.optim.AdamW(list(groups.values()), lr=0.0, betas=(beta1, beta2), eps=epsilon, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The rate of the moment, each group at its multiple of it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["multiple"]
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, Tensor]) -> dict[str, Tensor]:

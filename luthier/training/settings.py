@@ -15,6 +15,8 @@ class TrainingSettings:
     """Stop after this many optimizer steps, whatever `epochs` says."""
     learning_rate: float | Auto = "auto"
     """Peak learning rate."""
+    head_learning_rate: float | Auto = "auto"
+    """Peak learning rate of weights that no file held, such as a new output layer; nothing where the base brings all."""
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
     warmup: float = 0.05

@@ -16,6 +16,7 @@ from luthier.runs.events import Event, Say
 from luthier.runs.folder import Run, runs_root
 from luthier.tasks.answers import Answer
 from luthier.tasks.task import Detailing
+from luthier.verbs.lending import lent, may_lend
 
 
 def chosen_rows(records: Sequence, most: int | None) -> list:
@@ -25,13 +26,17 @@ def chosen_rows(records: Sequence, most: int | None) -> list:
     return [records[index * len(records) // most] for index in range(most)]
 
 
-def compare(run: Run, task, settings: EvaluationSettings, records: Sequence, *, names: Sequence[str], fingerprint: str, say: Say, **materials) -> dict[str, Result]:
-    """Results of the named contestants on these rows; those already kept in the folder for the same rows and model are read, not asked again."""
+def compare(run: Run, task, settings: EvaluationSettings, records: Sequence, *, names: Sequence[str], fingerprint: str, say: Say, asking: str = "", **materials) -> dict[str, Result]:
+    """Results of the named contestants on these rows; those already kept in the folder for the same rows and model are read, not asked again.
+
+    `asking` is the hash under which other runs may lend their answers and take these; empty: neither.
+    """
     run.evaluation_folder.mkdir(exist_ok=True)
     found = {}
     for name in names:
         key = digest(name, fingerprint, str(len(records)))
-        kept = read_answers(run, name, key)
+        lends = asking if may_lend(name) else ""
+        kept = read_answers(run, name, key) or borrow(run, name, key, lends, len(records), say)
         if kept is None:
             say(Event("phase", f"{name} answers {len(records):,} test rows", {"name": f"test rows: {name}"}))
             contestant = make(name, shots=settings.shots, **materials)
@@ -39,15 +44,31 @@ def compare(run: Run, task, settings: EvaluationSettings, records: Sequence, *, 
             answers = contestant.answer(records)
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             kept = answers, {"note": "; ".join(part for part in (contestant.note, *contestant.told) if part), "setup_seconds": contestant.seconds, "energy_joules": used(before, joules()), "memory_bytes": memory}
-            keep_answers(run, name, key, *kept)
+            keep_answers(run, name, key, *kept, asking=lends)
         answers, made = kept
-        found[name] = Result(name, answers, task.score(answers, records), **{**made, "note": made["note"] or CONTESTANTS[name].sentence}, hosted=name == "endpoint")
+        facts = {name: value for name, value in made.items() if name != "lender"}
+        found[name] = Result(name, answers, task.score(answers, records), **{**facts, "note": how_made(name, made)}, hosted=name == "endpoint")
     return found
 
 
-def keep_answers(run: Run, name: str, key: str, answers: Sequence[Answer], made: dict) -> None:
+def how_made(name: str, made: dict) -> str:
+    """A contestant's note, with the run that lent its answers."""
+    note = made["note"] or CONTESTANTS[name].sentence
+    return f"{note}; answered in run {made['lender']}, where all was the same" if "lender" in made else note
+
+
+def borrow(run: Run, name: str, key: str, asking: str, rows: int, say: Say) -> tuple[list[Answer], dict] | None:
+    """Another run's answers to the same questions under the same circumstances, kept here too; None where nobody has them."""
+    found = lent(run, name, asking, rows) if asking else None
+    if found is not None:
+        keep_answers(run, name, key, *found, asking=asking)
+        say(Event("note", f"{name}: its {rows:,} answers are those of run {found[1]['lender']}, where all was the same (evaluation.reuse=false asks again)", {"contestant": name, "lender": found[1]["lender"]}))
+    return found
+
+
+def keep_answers(run: Run, name: str, key: str, answers: Sequence[Answer], made: dict, *, asking: str = "") -> None:
     """Answers as they were given, for a resumed run and for whoever computes another figure from them."""
-    rows = [{"key": key, **made}, *(vars(answer) for answer in answers)]
+    rows = [{"key": key, "asking": asking, **made}, *(vars(answer) for answer in answers)]
     write_file(run.evaluation_folder / f"{name}.answers.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
@@ -57,7 +78,7 @@ def read_answers(run: Run, name: str, key: str) -> tuple[list[Answer], dict] | N
     if not path.exists():
         return None
     head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return ([Answer(**row) for row in rows], {name: value for name, value in head.items() if name != "key"}) if head["key"] == key else None
+    return ([Answer(**row) for row in rows], {name: value for name, value in head.items() if name not in ("key", "asking")}) if head["key"] == key else None
 
 
 def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Result], records: Sequence, *, test_split: str, notice: str, seed: int) -> dict:

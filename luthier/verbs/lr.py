@@ -18,7 +18,7 @@ from luthier.training.loop import train
 from luthier.training.optimizer import adamw
 from luthier.training.schedule import Exponential
 from luthier.verbs.results import Answered
-from luthier.verbs.stages import open_recipe
+from luthier.verbs.stages import multiples, open_recipe
 from luthier.verbs.stopping import Stopping
 from luthier.verbs.train import Work
 
@@ -46,7 +46,7 @@ def ranged(work: Work, low: float, high: float, steps: int, say: Say) -> list[di
     """One step at each rate, a straight line on a logarithmic scale; ends early once the loss has broken."""
     settings = work.recipe.training
     work.apply()
-    optimizer = adamw(work.parameters, weight_decay=settings.weight_decay, beta1=settings.beta1, beta2=settings.beta2, epsilon=settings.epsilon)
+    optimizer = adamw(work.parameters, weight_decay=settings.weight_decay, beta1=settings.beta1, beta2=settings.beta2, epsilon=settings.epsilon, multiples=multiples(work.language_model, work.parameters, settings))
     say(Event("phase", f"{steps} steps, the rate rising from {low:g} to {high:g}", {"name": "range"}))
     losses: list[float] = []
     rates: list[float] = []

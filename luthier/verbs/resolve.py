@@ -10,6 +10,8 @@ from luthier.training.settings import TrainingSettings
 
 LOOKS = 8
 """Looks at the validation split in a run, unless the recipe says otherwise."""
+HEAD_RATE = 5e-3
+"""Rate of an output layer that no file held; chosen on rows that no test uses (dev/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Circumstances:
     """Physical cores that may be used."""
     accelerator: bool
     """Whether there is a GPU."""
+    new_head: bool = False
+    """Whether the output layer usually is in no file, so that it starts from random numbers."""
 
 
 @dataclass
@@ -60,6 +64,12 @@ def tokens_per_micro_batch(facts: Circumstances) -> tuple[int, str]:
     return 2048, "about two thousand tokens keep the processor busy and its caches warm; lower it if memory is short, nothing else changes"
 
 
+def head_rate(rate: float, facts: Circumstances) -> tuple[float, str]:
+    if not facts.new_head:
+        return rate, "the base brings its output layer: one rate for all"
+    return max(rate, HEAD_RATE), "a new output layer starts from nothing and has far to go; the rest is there already"
+
+
 def steps_between_looks(settings: TrainingSettings, facts: Circumstances) -> tuple[int, str]:
     steps = total_steps(settings, -(-facts.rows // settings.batch_size))
     return max(1, round(steps / LOOKS)), f"about {LOOKS} looks over {steps:,} steps"
@@ -84,6 +94,7 @@ def resolve(settings: TrainingSettings, facts: Circumstances, default_rate: Call
     settle("batch_size", batch_size(facts))
     settle("epochs", epochs(facts))
     settle("learning_rate", default_rate(facts.parameters))
+    settle("head_learning_rate", head_rate(resolved.settings.learning_rate, facts))
     settle("tokens_per_micro_batch", tokens_per_micro_batch(facts))
     settle("packing", (False, "rows of like length side by side waste little, and attention stays short"))
     settle("precision", ("bf16", "this machine multiplies bf16 in hardware") if facts.bf16 else ("fp32", "this machine has no bf16 units"))

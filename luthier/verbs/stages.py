@@ -12,6 +12,8 @@ import torch
 from luthier.data import dataset
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError, RecipeError
+from luthier.methods.targets import new_weights
+from luthier.models.head_kinds import HEAD_KINDS
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import ModelFacts, load
 from luthier.models.machine import Machine, machine
@@ -23,6 +25,7 @@ from luthier.tasks import TASKS
 from luthier.tasks.answers import Answer
 from luthier.tasks.pairs import answering
 from luthier.tasks.task import Seeing
+from luthier.training.settings import TrainingSettings
 from luthier.verbs import recipe as recipes
 from luthier.verbs.guessing import recipe_of_data
 from luthier.verbs.recipe import Recipe
@@ -89,8 +92,13 @@ def task_with(task, labels: Sequence[str], summary: Mapping, max_new_tokens: int
 
 
 # ---- base ---------------------------------------------------------------------------------------
-def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens: int, here: Machine) -> Circumstances:
-    return Circumstances(rows, mean_tokens, target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator)
+def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
+    return Circumstances(rows, mean_tokens, target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator, new_head)
+
+
+def multiples(language_model: LanguageModel, trainable: Iterable[str], settings: TrainingSettings) -> dict[str, float]:
+    """How many times the learning rate each weight of a new output layer learns at, by name."""
+    return dict.fromkeys(new_weights(language_model, trainable), settings.head_learning_rate / settings.learning_rate)
 
 
 def load_base(recipe: Recipe, base: ModelFacts, labels: Sequence[str], precision: str, say: Say, *, scratch_seed: int | None = None) -> LanguageModel:
@@ -189,7 +197,7 @@ def target_length(store: TokenStore, task) -> int:
 def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine) -> tuple[Recipe, dict[str, str]]:
     """The recipe with every `auto` a number, and the reasons."""
     store = tokens.stores["train"]
-    around = circumstances(base, len(store) // recipe.objective.examples_a_unit, float(np.mean(store.lengths)), target_length(store, recipe.lesson), here)
+    around = circumstances(base, len(store) // recipe.objective.examples_a_unit, float(np.mean(store.lengths)), target_length(store, recipe.lesson), here, HEAD_KINDS[recipe.lesson.head(base.kind)].fresh)
     found: Resolved = resolve(recipe.training, around, lambda parameters: default_rate(recipe, parameters))
     if found.settings.packing and recipe.lesson.head(base.kind) != "causal":
         raise RecipeError("training.packing puts several examples in one row, which only a causal head keeps apart", code="R158", field="training.packing", hint="leave training.packing out")

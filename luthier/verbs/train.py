@@ -38,6 +38,7 @@ from luthier.training import checkpoint
 from luthier.verbs import forecasts
 from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.leading import asked_as_trained, leading, without_twice
+from luthier.verbs.lending import same_asking
 from luthier.verbs.materials import gather
 from luthier.verbs.mixing import mixed
 from luthier.verbs.pairs import refuse_illegal
@@ -48,6 +49,7 @@ from luthier.verbs.results import RunResult
 from luthier.verbs.stages import (
     DEMONSTRATION,
     load_base,
+    multiples,
     open_recipe,
     prepare_tokens,
     read_data,
@@ -235,9 +237,12 @@ class Work:
             embed=embedder(model, self.renderer), folder=self.run.path / "retrieval", say=self.say,
         )
         trained = str(checkpoint.pointed(self.run.path, "best")) if any(after_training(name) for name in names) else ""
+        asking = ""
+        if self.recipe.evaluation.reuse and self.share == 1 and self.scratch_seed is None:
+            asking = same_asking(self.recipe, self.task, self.data.fingerprint, model, others.key, versions())
         return compare(
             self.run, self.task, self.recipe.evaluation, self.test, names=names, train=self.records("train"), seed=self.recipe.seed,
-            fingerprint=digest(self.data.fingerprint, model.fingerprint, trained, others.key, str(self.recipe.evaluation.max_new_tokens)), say=self.say, **models, **others.values,
+            fingerprint=digest(self.data.fingerprint, model.fingerprint, trained, others.key, str(self.recipe.evaluation.max_new_tokens)), say=self.say, asking=asking, **models, **others.values,
         )
 
     def baselines(self) -> dict:
@@ -263,7 +268,7 @@ class Work:
         """Apply the method and make the steps."""
         per_epoch, training, model = self.apply(), self.recipe.training, self.language_model
         trainer = Trainer(
-            self.run, self.network, self.parameters, self.objective, training, steps=total_steps(training, per_epoch), steps_per_epoch=per_epoch, seed=self.recipe.seed,
+            self.run, self.network, self.parameters, self.objective, training, multiples=multiples(model, self.parameters, training), steps=total_steps(training, per_epoch), steps_per_epoch=per_epoch, seed=self.recipe.seed,
             identity=self.identity(), look=Look(lambda scores: self.objective.validation(self.network, scores), self.validation_scores), headline=self.task.headline, say=self.say,
         )
         self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))

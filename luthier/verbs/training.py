@@ -1,7 +1,7 @@
 """The stretch of a run in which weights change: steps, looks at validation, checkpoints, resume."""
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,11 +51,11 @@ class Look:
 class Trainer:
     """A training in progress: what the loop needs, what is remembered between its steps, and what is written down."""
 
-    def __init__(self, run: Run, network, trainable: dict, objective: Objective, settings: TrainingSettings, *, steps: int, steps_per_epoch: int, seed: int, identity: dict, look: Look, headline: str, say: Say):
+    def __init__(self, run: Run, network, trainable: dict, objective: Objective, settings: TrainingSettings, *, multiples: Mapping[str, float], steps: int, steps_per_epoch: int, seed: int, identity: dict, look: Look, headline: str, say: Say):
         self.run, self.network, self.parameters, self.objective, self.settings = run, network, trainable, objective, settings
         self.steps, self.steps_per_epoch, self.seed, self.look, self.headline, self.say = steps, steps_per_epoch, seed, look, headline, say
         self.schedule = Schedule(settings.learning_rate, steps, warmup_steps(settings.warmup, steps), settings.schedule)
-        self.optimizer = adamw(trainable, weight_decay=settings.weight_decay, beta1=settings.beta1, beta2=settings.beta2, epsilon=settings.epsilon)
+        self.optimizer = adamw(trainable, weight_decay=settings.weight_decay, beta1=settings.beta1, beta2=settings.beta2, epsilon=settings.epsilon, multiples=multiples)
         self.state = checkpoint.State(0, 0, 0.0, identity=identity)
         self.watch = Watch(max_nonfinite=settings.max_nonfinite)
         self.baseline: float | None = None

@@ -1,4 +1,7 @@
 """QLoRA: the base is 4-bit, nothing repacks it, adapters learn beside it, and merging never touches a network that has run."""
+import gc
+from pathlib import Path
+
 import pytest
 import torch
 from methods_shared import trained
@@ -33,6 +36,17 @@ def test_layers_hold_the_nearest_of_sixteen_values(tiny_llama):
     assert 0 < (held - weight).abs().mean() < 0.2 * weight.abs().mean()
     x = torch.randn(3, 32)
     assert torch.allclose(layer(x), x @ held.T, atol=1e-5)
+
+
+def test_no_weight_that_stays_keeps_the_whole_file_in_memory(tiny_llama):
+    """Weights read as they are stored are the file, mapped; one left behind would keep all of it."""
+    language_model = load(str(tiny_llama))
+    folder = str(tiny_llama)
+    mapped = lambda: [line for line in Path("/proc/self/maps").read_text().splitlines() if folder in line]
+    assert mapped() and any(map(nf4.is_mapped, language_model.network.parameters()))
+    nf4.quantise(language_model)
+    gc.collect()
+    assert not mapped() and not any(map(nf4.is_mapped, language_model.network.parameters()))
 
 
 def packed(network) -> list[torch.Tensor]:

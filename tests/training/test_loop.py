@@ -8,7 +8,7 @@ from torch import nn
 from luthier.errors import NonFinite
 from luthier.objectives.loss import Loss
 from luthier.training.loop import key_noise, train
-from luthier.training.optimizer import adamw, clip, gradients_of, norm_of
+from luthier.training.optimizer import adamw, clip, gradients_of, norm_of, set_rate
 from luthier.training.schedule import Schedule, warmup_steps
 from luthier.training.watch import Watch
 
@@ -116,3 +116,17 @@ def test_vectors_do_not_decay():
     optimizer = adamw(dict(network.named_parameters()), weight_decay=0.1, beta1=0.9, beta2=0.999, epsilon=1e-8)
     decays = {tuple(p.shape): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert decays == {(3, 3): 0.1, (3,): 0.0}
+
+
+def test_a_multiple_of_the_rate_is_learned_at():
+    """Adam's first step has the size of the rate, whatever the gradient."""
+    torch.manual_seed(0)
+    old, new = nn.Linear(3, 3), nn.Linear(3, 3)
+    named = {f"{place}.{name}": tensor for place, layer in (("old", old), ("new", new)) for name, tensor in layer.named_parameters()}
+    before = {name: tensor.detach().clone() for name, tensor in named.items()}
+    optimizer = adamw(named, weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-12, multiples=dict.fromkeys(("new.weight", "new.bias"), 50.0))
+    new(old(torch.randn(4, 3)).tanh()).square().sum().backward()
+    set_rate(optimizer, 1e-4)
+    optimizer.step()
+    moved = {name: (tensor - before[name]).abs().mean().item() for name, tensor in named.items()}
+    assert moved == pytest.approx({"old.weight": 1e-4, "old.bias": 1e-4, "new.weight": 5e-3, "new.bias": 5e-3}, rel=1e-2)

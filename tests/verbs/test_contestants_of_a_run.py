@@ -77,3 +77,33 @@ def test_passages_in_training_and_in_every_question(base, here):
     asked = led.led(["the harp 3?"])[0]
     assert asked.endswith("the harp 3?") and f"harp 3 is {colours['harp 3']}" in asked and open_run("plain", lambda event: None).led(["the harp 3?"]) == ["the harp 3?"]
     assert luthier.predict("led", "the harp 3?").to_dict()["answers"][0]["input"] == "the harp 3?"
+
+
+def test_a_second_method_takes_the_baselines_of_the_first_run(base, chats, here, monkeypatch):
+    """Lent while all is the same; asked again where a seed differs, where answers are missing, and where the recipe says so."""
+    from luthier.evaluation.contestants import CONTESTANTS
+    from luthier.verbs import comparing
+
+    asked = []
+    make = comparing.make
+    monkeypatch.setattr(comparing, "make", lambda name, **materials: asked.append(name) or make(name, **materials))
+    names = ["majority", "base", "few_shot", "tuned"]
+    recipe = {"model": str(base), **QUICK, "training.max_steps": 2, "evaluation.contestants": names, "evaluation.max_rows": 6}
+
+    def newly_asked(name, **more):
+        asked.clear()
+        luthier.train(chats, {**recipe, **{key.replace("__", "."): value for key, value in more.items()}}, name=name)
+        return asked.copy()
+
+    assert newly_asked("first") == names
+    assert newly_asked("second", method="lora") == ["tuned"]
+    first, second = results(here, "first"), results(here, "second")
+    assert first["base"]["metrics"] == second["base"]["metrics"] and "answered in run first" in second["base"]["note"] and "answered in" not in first["base"]["note"]
+    assert first["tuned"]["metrics"] != second["tuned"]["metrics"]
+    assert newly_asked("other", seed=3) == names
+    assert newly_asked("own", evaluation__reuse=False) == names
+    for run in ("first", "own"):  # an answer is missing in every file that could be lent
+        path = here / "runs" / run / "evaluation" / "base.answers.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert newly_asked("third") == ["base", "tuned"]
+    assert {name for name in CONTESTANTS if not comparing.may_lend(name)} == {"tuned", "tuned_rag", "scratch", "endpoint"}

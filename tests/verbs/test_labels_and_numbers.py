@@ -97,3 +97,22 @@ def test_numbers(tiny_model, here, name):
     network = __import__("transformers").AutoModelForSequenceClassification.from_pretrained(here / "runs" / "stars" / "model")
     assert network.config.num_labels == 1 and network.config.problem_type == "regression"
     assert "Number by number" in (here / "runs" / "stars" / "report.html").read_text()
+
+
+def test_a_new_output_layer_has_a_rate_of_its_own(tiny_bert, here):
+    """One step at a rate that hardly moves the adapters: the new layer moves by its own rate, which `auto` sets and a recipe may lower."""
+    from safetensors.torch import load_file
+
+    from luthier.models.load import load
+
+    rows = [{"text": f"{colour} things, number {number}", "label": colour} for number in range(40) for colour in COLOURS]
+    written(here / "one.jsonl", rows)
+    start = load(str(tiny_bert), head="sequence_class", labels=COLOURS, seed=17).network.classifier.weight
+    moved = {}
+    for name, more in (("auto", {}), ("low", {"training.head_learning_rate": 1e-5})):
+        words = {"model": str(tiny_bert), **QUICK, "method": "lora", "training.learning_rate": 1e-5, "training.max_steps": 1, "training.warmup": 0, "training.schedule": "constant", "evaluation.contestants": ["tuned"]}
+        luthier.train("one.jsonl", {**words, **more}, name=name)
+        saved = {key: tensor for path in (here / "runs" / name / "model").glob("*.safetensors") for key, tensor in load_file(path).items()}
+        moved[name] = next((tensor - start).abs().max().item() for key, tensor in saved.items() if key.endswith("classifier.weight"))
+    assert moved == pytest.approx({"auto": 5e-3, "low": 1e-5}, rel=0.05)
+    assert read_json(here / "runs" / "auto" / "run.json")["resolved"]["training.head_learning_rate"]["value"] == 5e-3
