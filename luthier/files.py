@@ -98,6 +98,12 @@ def read_json(path: Path):
         raise DiskError(f"{path} cannot be read: {error}", code="F102", file=str(path)) from None
 
 
+def read_json_lines(path: Path) -> list:
+    """The values of a file with one JSON value a line. Lines end at a line feed alone: texts hold other signs that Python would split at (U+2028)."""
+    with open(path, encoding="utf-8", newline="\n") as stream:
+        return [json.loads(line) for line in stream if line.strip()]
+
+
 def write_json(path: Path, value) -> None:
     """Durably replace a JSON file. Non-finite numbers are written as null: JSON has no word for them."""
     write_file(path, json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -29,6 +29,10 @@ class Case:
     """Whether tuning is better than the base it started from."""
     unchanged: bool
     """Whether it answers exactly as the base does."""
+    beside: tuple[str, ...] = ()
+    """Sentences about what else was measured."""
+    hacked: bool = False
+    """Whether the figure rose while what it stands for fell."""
 
     def contestant(self, name: str) -> dict:
         """The line of one contestant."""
@@ -42,7 +46,8 @@ class Case:
 def sentence(case: Case) -> str:
     """Three sentences, and two more on the price of the advice where somebody else answered."""
     ending = f"; {case.notice.strip().rstrip('.')}" if case.notice.strip() else ""
-    parts = [outcome(case), size(case), *([cost(case), change(case)] if case.values["decision"] else []), advice(case) + ending]
+    price = [cost(case), change(case)] if case.values["decision"] and not case.hacked else []
+    parts = [outcome(case), size(case), *case.beside, *price, advice(case) + ending]
     return ". ".join(part for part in parts if part) + "."
 
 
@@ -52,6 +57,8 @@ def outcome(case: Case) -> str:
     own = f"{case.tuned} reaches {words} {case.figure(case.tuned)}"
     if other is None:
         return f"Whether tuning helped is not known: {own}, and nobody else answered the same rows"
+    if case.hacked:
+        return f"The {words} rose and what it stands for fell: {own}, and {other}, the best of the others, {case.figure(other)}"
     if case.better:
         return f"Tuning helped: {own}, and {other}, the best of the others, {case.figure(other)}"
     if case.unchanged:
@@ -98,6 +105,8 @@ def which_rows(case: Case) -> str:
 def advice(case: Case) -> str:
     """What to do next."""
     values, other = case.values, case.values["against"]
+    if case.hacked:
+        return f"Do not use {case.tuned}: its {metric_words(values['metric'])} no longer measures what it should"
     if other is None:
         return "Let at least the base answer the same rows: evaluation.contestants=[base,tuned]"
     winner = values["winner"]

@@ -22,6 +22,20 @@ class EndpointSettings:
 
 
 @dataclass(frozen=True)
+class WinRateSettings:
+    """Whose answer is better, the tuned model's or the starting model's, prompt by prompt."""
+
+    by: str = "auto"
+    """Who says so: task:METRIC, run:NAME (a reward model), regex:, grader: or python: as in objective.rewards, endpoint (a judge), none; auto: for preferences and rewards the task's score against references, else the reward."""
+    endpoint: EndpointSettings | None = None
+    """A judge behind an OpenAI-compatible address, asked in both orders."""
+    instruction: str = ""
+    """What the judge is told; empty: a written one, which asks for A, B or tie."""
+    prompts: Annotated[int, Ge(1)] = 100
+    """At most so many unseen prompts."""
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """Who is compared with the tuned model, and how."""
 
@@ -53,4 +67,5 @@ class EvaluationSettings:
     """Trainings with different seeds whose spread goes into the interval; the first one is kept."""
     reuse: bool = True
     """Take the answers of contestants that need no training from an earlier run where rows, base, settings, machine and code were the same."""
+    win_rate: WinRateSettings = field(default_factory=WinRateSettings)
     probes: ProbeSettings = field(default_factory=ProbeSettings)

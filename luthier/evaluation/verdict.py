@@ -7,7 +7,7 @@ what costs less.
 """
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from luthier.errors import NonFinite, WorkFailed
@@ -46,13 +46,15 @@ def verdict(
     tuned: str = "tuned",
     groups: Sequence[object] = (),
     rule: Rule | None = None,
+    beside: Mapping[str, dict] | None = None,
 ) -> dict:
     """The verdict as it stands in verdict.json and under `--json`.
 
     `{metric, higher_is_better, n, winner, against, difference: {value, low, high}, paired_test, minimum_detectable, contestants,
     decision, sentence}`; difference = tuned minus the best other, signed so that positive is better; tokens are means per answer. `winner`
     is the decision rule's, None where nobody else answered. `times_evaluated`: how often this test split has been looked at, this time
-    included. `notice`: one line added to the advice. `groups`: per row what it shares with others; then whole groups are drawn.
+    included. `notice`: one line added to the advice. `groups`: per row what it shares with others; then whole groups are drawn. `beside`: what else
+    was measured, by name, each with its `sentence`: `win_rate`, `forgetting`, `reward_hacking`; a hacked reward takes the win from tuned.
     WorkFailed where the contestants did not answer the same rows, NonFinite where tuned has no figure.
     """
     by_name = comparable(results, metric, tuned)
@@ -79,8 +81,12 @@ def verdict(
     }
     if len(own) != values["n"]:
         values["groups"] = len(own)
-    case = Case(values, tuned, better, confidence, times_evaluated, notice, lifted(found), unchanged(by_name, tuned))
-    return {**values, "sentence": sentence(case)}
+    beside = dict(beside or {})
+    hacked = bool(beside.get("reward_hacking", {}).get("found"))
+    if hacked and values["winner"] == tuned:
+        values["winner"] = "base" if "base" in by_name else None
+    case = Case(values, tuned, better, confidence, times_evaluated, notice, lifted(found), unchanged(by_name, tuned), tuple(one["sentence"] for one in beside.values() if one["sentence"]), hacked)
+    return {**values, **beside, "sentence": sentence(case)}
 
 
 class Figures:

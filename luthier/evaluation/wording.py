@@ -31,12 +31,17 @@ METRIC_WORDS = {
     "bits_per_character": "bits per character",
     "bits_per_byte": "bits per byte",
     "loss": "loss",
+    "brier": "Brier score",
+    "rating_auc": "rating AUC",
+    "win_rate": "win rate",
+    "watched": "the watched reward",
+    "answer_tokens": "tokens of an answer",
     "span_f1": "span F1",
     "span_precision": "span precision",
     "span_recall": "span recall",
     "macro_span_f1": "macro span F1",
 }
-LOWER_IS_BETTER = {"ece", "hamming_loss", "mae", "rmse", "interval_width", "perplexity", "pseudo_perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
+LOWER_IS_BETTER = {"ece", "brier", "no_reward", "length_bias", "hamming_loss", "mae", "rmse", "interval_width", "perplexity", "pseudo_perplexity", "bits_per_character", "bits_per_byte", "loss", "errors_missed", "errors_extra", "errors_type", "errors_boundary"}
 HUNDREDS = {"chrf", "bleu"}
 """Figures from 0 to 100."""
 

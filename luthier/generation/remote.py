@@ -34,16 +34,16 @@ class Reply:
 class Endpoint:
     """One model at one address."""
 
-    def __init__(self, url: str, model: str, *, key_variable: str | None = None, timeout: float = 60.0):
-        """RecipeError for an address that is no http(s) URL, a missing model name or a key variable that is not set."""
+    def __init__(self, url: str, model: str, *, key_variable: str | None = None, timeout: float = 60.0, field: str = "evaluation.endpoint"):
+        """`field` is where the recipe names it. RecipeError for an address that is no http(s) URL, a missing model name or a key variable that is not set."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise RecipeError(f"{url!r} is no address of an API", code="R166", field="evaluation.endpoint.url", hint="write it like http://localhost:8000/v1")
+            raise RecipeError(f"{url!r} is no address of an API", code="R166", field=f"{field}.url", hint="write it like http://localhost:8000/v1")
         if not model:
-            raise RecipeError("the endpoint needs the name of a model", code="R166", field="evaluation.endpoint.model", hint="set evaluation.endpoint.model")
+            raise RecipeError("the endpoint needs the name of a model", code="R166", field=f"{field}.model", hint=f"set {field}.model")
         if key_variable and not os.environ.get(key_variable):
-            raise RecipeError(f"the environment variable {key_variable} is not set", code="R166", field="evaluation.endpoint.key_variable", hint=f"export {key_variable}=... before the run")
-        self.parts, self.model, self.key_variable, self.timeout = parts, model, key_variable, timeout
+            raise RecipeError(f"the environment variable {key_variable} is not set", code="R166", field=f"{field}.key_variable", hint=f"export {key_variable}=... before the run")
+        self.parts, self.model, self.key_variable, self.timeout, self.field = parts, model, key_variable, timeout, field
         self.path = parts.path.rstrip("/") + "/chat/completions"
 
     def ask(self, messages: Sequence[dict], *, max_tokens: int) -> Reply:
@@ -60,7 +60,7 @@ class Endpoint:
                 time.sleep(min(60.0, asked_wait(headers) or wait))
                 wait *= 2
         what = f"answered {status}: {content[:200].decode('utf-8', 'replace')}" if status else f"did not answer: {content.decode('utf-8', 'replace')}"
-        raise WorkFailed(f"{self.parts.scheme}://{self.parts.netloc}{self.path} {what}", code="E133", hint="check evaluation.endpoint, or leave endpoint out of evaluation.contestants")
+        raise WorkFailed(f"{self.parts.scheme}://{self.parts.netloc}{self.path} {what}", code="E133", hint=f"check {self.field}, or ask without it")
 
     def request(self, body: str) -> tuple[int, dict, bytes]:
         """(status, headers, content); status 0 with the reason as content where no answer came."""
@@ -87,7 +87,7 @@ class Endpoint:
             return Reply(str(text), int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0), seconds)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             shown = content[:120].decode("utf-8", "replace")
-            raise WorkFailed(f"{self.parts.netloc} answered no chat completion: {shown}", code="E133", hint="is evaluation.endpoint.url the address of an OpenAI-compatible API?") from None
+            raise WorkFailed(f"{self.parts.netloc} answered no chat completion: {shown}", code="E133", hint=f"is {self.field}.url the address of an OpenAI-compatible API?") from None
 
 
 def asked_wait(headers: dict) -> float | None:

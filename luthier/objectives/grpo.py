@@ -3,8 +3,8 @@
 Per token, with ratio = p(token) / p(token) when it was written, A = (reward - mean of the group) / (deviation of the group + 1e-4):
 -min(ratio A, clip(ratio, 1 - clip_low, 1 + clip_high) A) + kl * (exp(d) - d - 1) - entropy * H, d = log p of the starting model - log p.
 `average` says what counts alike: every answer (GRPO), every token (DAPO, arXiv:2503.14476), or every token over a fixed length (Dr. GRPO,
-arXiv:2503.20783, which also leaves out the deviation: `scale: none`). DAPO's other corrections are `clip_high: 0.28`, `drop_flat_groups` and
-`drop_cut_short`.
+arXiv:2503.20783, which also leaves out the deviation: `scale: none`). DAPO's other corrections are `clip_high: 0.28`, `redraws` (or `drop_flat_groups`,
+which is cheaper), `overlong` and `drop_cut_short`.
 """
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
@@ -48,14 +48,22 @@ class GRPO(Writing):
     """What rewards are divided by: the deviation of the group, of the whole rollout, or nothing (Dr. GRPO)."""
     drop_flat_groups: bool = False
     """Leave prompts out of the average whose answers all earn the same (DAPO)."""
+    redraws: Annotated[int, Ge(0)] = 0
+    """How often prompts whose answers all earn the same give way to other prompts before the step is made (DAPO's dynamic sampling)."""
     drop_cut_short: bool = False
     """Leave answers out that hit max_answer_tokens, so that length alone is not punished (DAPO)."""
+    overlong: Annotated[int, Ge(0)] = 0
+    """Over the last so many of max_answer_tokens an answer loses up to one point of its reward (DAPO's soft punishment)."""
+
+    def __post_init__(self):
+        if self.overlong > self.max_answer_tokens:
+            raise ValueError("overlong is a part of max_answer_tokens and cannot be larger")
 
     def prepared(self, materials) -> "PreparedGRPO":
         """Takes the starting model along where the KL counts."""
         from luthier.objectives.rollouts import Rollouts  # torch
 
-        return PreparedGRPO(self, materials, Rollouts(materials, self, updates=self.updates_per_rollout))
+        return PreparedGRPO(self, materials, Rollouts(materials, self, updates=self.updates_per_rollout, redraws=self.redraws, overlong=self.overlong))
 
 
 @dataclass

@@ -20,8 +20,10 @@ from luthier.objectives.materials import Materials, whole
 from luthier.objectives.sequences import TIMES_LARGER, stacked
 from luthier.objectives.writing import Writing
 from luthier.preparation.batches import Batch
+from luthier.preparation.order import permutation
 from luthier.runs.events import Event
 
+REDRAWN = 9  # the purpose of the random stream that chooses further prompts
 TOLD_AFTER = 3
 """Rollouts in a row in which no prompt's answers differ in reward, after which it is told."""
 
@@ -47,9 +49,23 @@ class Rollout:
     """Whether the answer came to its end by itself."""
     notes: dict = field(default_factory=dict)
     """What an objective computed when the rollout was made and needs again at its later updates."""
+    redrawn: int = 0
+    """Groups whose place was taken by answers to other prompts."""
 
     def __len__(self) -> int:
         return len(self.answers)
+
+    def flat(self, group: int) -> list[int]:
+        """Numbers of the groups whose answers all earn the same."""
+        return [at // group for at in range(0, len(self), group) if spread(self.rewards[at : at + group]) == 0]
+
+    def with_group(self, number: int, other: "Rollout", its: int, group: int) -> "Rollout":
+        """The rollout with one of its groups replaced by one of another."""
+        ours, theirs = slice(number * group, (number + 1) * group), slice(its * group, (its + 1) * group)
+        changed = {name: [*getattr(self, name)] for name in PER_ANSWER}
+        for name, values in changed.items():
+            values[ours] = getattr(other, name)[theirs]
+        return replace(self, **changed, redrawn=self.redrawn + 1)
 
     def figures(self, group: int) -> dict[str, tuple[float, float]]:
         """What is worth watching, each a sum and a count."""
@@ -61,8 +77,12 @@ class Rollout:
         return {
             "reward": (sum(known), float(len(known))), "reward_spread": (deviation, 1.0), "no_reward": (float(len(self) - len(known)), float(len(self))),
             "zero_spread_groups": (float(sum(one == 0 for one in groups)), float(len(groups))), "answer_tokens": (float(sum(tokens)), float(len(tokens))),
-            "cut_short": (float(len(self) - sum(self.ended)), float(len(self))),
+            "cut_short": (float(len(self) - sum(self.ended)), float(len(self))), "redrawn_groups": (float(self.redrawn), float(len(groups))),
         }
+
+
+PER_ANSWER = ("examples", "prompts", "answers", "logprobs", "texts", "rewards", "ended")
+"""Fields of a rollout with one entry an answer."""
 
 
 def spread(rewards: Sequence[float | None]) -> float:
@@ -71,12 +91,18 @@ def spread(rewards: Sequence[float | None]) -> float:
     return max(known) - min(known) if known else 0.0
 
 
+def punished(tokens: int, longest: int, overlong: int) -> float:
+    """What an answer loses for its length: nothing up to `longest` - `overlong` tokens, then linearly up to one point (DAPO, arXiv:2503.14476)."""
+    return min(1.0, max(0.0, (tokens - (longest - overlong)) / overlong))
+
+
 class Rollouts:
     """Makes the rollouts of a run, one for `updates` optimizer steps."""
 
-    def __init__(self, materials: Materials, writing: Writing, *, updates: int, noted: Callable[["Rollout"], dict] | None = None):
-        """`noted(rollout)`: what the objective wants kept with a rollout, computed from the weights that wrote it."""
-        self.materials, self.writing, self.updates, self.noted = materials, writing, updates, noted
+    def __init__(self, materials: Materials, writing: Writing, *, updates: int, noted: Callable[["Rollout"], dict] | None = None, redraws: int = 0, overlong: int = 0):
+        """`noted(rollout)`: what the objective wants kept with a rollout, computed from the weights that wrote it. `redraws`: how often groups without
+        spread give way to other prompts. `overlong`: the last tokens of the longest answer, over which an answer loses up to a point."""
+        self.materials, self.writing, self.updates, self.noted, self.redraws, self.overlong = materials, writing, updates, noted, redraws, overlong
         self.records = materials.records("train")
         store = materials.stores["train"]
         self.order = materials.order(lengths=np.ones(len(store), dtype=np.int64), context=1)
@@ -103,19 +129,37 @@ class Rollouts:
 
     # ---- making -------------------------------------------------------------------------------
     def make(self, number: int) -> Rollout:
-        """Write answers to the prompts of a rollout and have them rewarded."""
+        """Write answers to the prompts of a rollout and have them rewarded; prompts that all answers to earn the same give way to others."""
+        group = self.writing.group_size
+        asked = sorted(index for rows in self.order.step(number) for row in rows for index in row)
+        rollout, seen = self.answered(number, asked, 0), set(asked)
+        for again in range(1, self.redraws + 1):
+            flat = rollout.flat(group)
+            fresh = [index for index in permutation(len(self.materials.stores["train"]), self.materials.seed, number, REDRAWN, again).tolist() if index not in seen][: len(flat)]
+            if not fresh:
+                break
+            seen |= set(fresh)
+            other = self.answered(number, fresh, again)
+            better = [its for its in range(len(fresh)) if its not in other.flat(group)]
+            for number_of_group, its in zip(flat, better, strict=False):
+                rollout = rollout.with_group(number_of_group, other, its, group)
+        self.judge(rollout)
+        return rollout
+
+    def answered(self, number: int, asked: Sequence[int], again: int) -> Rollout:
+        """A group of answers to each prompt, with their rewards; their noise is a function of the rollout's number and of how often it was redrawn."""
         writing, store = self.writing, self.materials.stores["train"]
-        asked = [index for rows in self.order.step(number) for row in rows for index in row]
-        examples = [index for index in sorted(asked) for _ in range(writing.group_size)]
+        examples = [index for index in asked for _ in range(writing.group_size)]
         prompts = [store[index].tokens.tolist() for index in examples]
-        seed = int(digest("rollout", str(self.materials.seed), str(number))[:15], 16)
+        seed = int(digest("rollout", str(self.materials.seed), str(number), *([str(again)] if again else []))[:15], 16)
         found = generate(self.materials.language_model, prompts, max_new_tokens=writing.max_answer_tokens, temperature=writing.temperature, top_p=writing.top_p, seed=seed)
         texts = [one.text.strip() for one in found]
         records = [self.records[int(store.records[index])] for index in examples]
         rewards = self.materials.task.grade(self.materials.task.inner, records, texts)
-        rollout = Rollout(number, examples, prompts, [one.tokens for one in found], [one.logprobs for one in found], texts, rewards, [one.finish == "stop" for one in found])
-        self.judge(rollout)
-        return rollout
+        tokens = [one.tokens for one in found]
+        if self.overlong:
+            rewards = [None if value is None else value - punished(len(answer), writing.max_answer_tokens, self.overlong) for value, answer in zip(rewards, tokens, strict=True)]
+        return Rollout(number, examples, prompts, tokens, [one.logprobs for one in found], texts, rewards, [one.finish == "stop" for one in found])
 
     def judge(self, rollout: Rollout) -> None:
         """Tell what is wrong with the rewards; WorkFailed where there are none at all."""
@@ -125,7 +169,7 @@ class Rollouts:
             raise WorkFailed(f"no answer of step {step} has a reward: {', '.join(self.writing.rewards)} gave NaN or nothing for all {len(rollout)}", code="T303", field="objective.rewards", hint="try the reward on one answer; the last checkpoint is kept")
         if len(known) < len(rollout):
             self.materials.say(Event("warning", f"{len(rollout) - len(known)} of {len(rollout)} answers of step {step} have no reward (NaN or nothing); they teach nothing", {"code": "T303", "step": step}))
-        flat = all(spread(rollout.rewards[at : at + self.writing.group_size]) == 0 for at in range(0, len(rollout), self.writing.group_size))
+        flat = len(rollout.flat(self.writing.group_size)) * self.writing.group_size == len(rollout)
         self.without_spread = self.without_spread + 1 if flat else 0
         if self.without_spread == TOLD_AFTER:
             what = f"is {known[0]:g} for every answer" if len(set(known)) == 1 else "is the same for all answers to a prompt"

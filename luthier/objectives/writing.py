@@ -13,6 +13,8 @@ class Writing:
     """What answers are rewarded by: task:METRIC, run:NAME (a reward model), regex:PATTERN, grader:FILE.json, python:FILE.py:FUNCTION."""
     weights: list[float] | None = None
     """Of each reward in the sum; none: 1 each."""
+    watched: list[str] = field(default_factory=list)
+    """Rewards, written alike, that are shown and never learned from: where they fall while the reward rises, the reward is being hacked."""
     max_answer_tokens: Annotated[int, Ge(1)] = 64
     """Longest answer."""
     temperature: Annotated[float, Gt(0), Le(10)] = 1.0
@@ -20,7 +22,7 @@ class Writing:
     top_p: Annotated[float, Gt(0), Le(1)] = 1.0
     """Only the likeliest tokens whose probabilities add up to this are written."""
     confirm: str = ""
-    """Beginning of the SHA-256 of a Python reward's file: says that you have read it and that it may run."""
+    """Beginning of the SHA-256 of a Python reward's file: says that you have read it and that it may run; of several files with commas."""
     reward_seconds: Annotated[float, Gt(0)] = 60.0
     """Longest time that a Python reward may take for one rollout."""
 
@@ -30,4 +32,5 @@ class Writing:
         from luthier.tasks.prompts import prompted
 
         reward = Reward(self.rewards, self.weights, self.confirm, self.reward_seconds).check()
-        return prompted(task, self.name, max_answer_tokens=self.max_answer_tokens, grade=reward)
+        watched = Reward(self.watched, None, self.confirm, self.reward_seconds).check() if self.watched else None
+        return prompted(task, self.name, max_answer_tokens=self.max_answer_tokens, grade=reward, watched=watched)

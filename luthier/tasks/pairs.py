@@ -4,18 +4,24 @@ A model that writes prefers the answer it finds likelier per token (so that leng
 answer it scores higher. What it learns from a pair are two examples, the chosen answer (label 1) and the rejected (label 0).
 """
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from luthier.data.records import Conversation, Message, Preference
 from luthier.errors import RecipeError
+from luthier.metrics.calibration import ece, fit_sigmoid_temperature
 from luthier.metrics.metric import mean
+from luthier.metrics.preferences import length_bias
 from luthier.preparation.examples import Prepared
 from luthier.runs.events import Say, silent
 from luthier.tasks.answers import Answer
 
 SCORE = ("score",)
 """The one output of a head that scores."""
+FEWEST_TO_FIT = 20
+"""Validation pairs below which no temperature is fitted."""
 
 
 def answering(task, objective: str) -> None:
@@ -41,6 +47,8 @@ class Pairs:
     """The task whose answers are compared."""
     scored: bool = False
     """Whether a head scores answers instead of writing them."""
+    temperature: float = 1.0
+    """Scores are divided by it before they become a probability; fitted on validation pairs."""
 
     record = Preference
     headline = "preference_accuracy"
@@ -89,8 +97,9 @@ class Pairs:
         difference = chosen - rejected
         label = "chosen" if difference > 0 else "rejected" if difference < 0 else "neither"
         text = {"chosen": record.chosen, "rejected": record.rejected}.get(label, "")
-        share = 1 / (1 + math.exp(-max(-60.0, min(60.0, difference))))
-        return Answer(text, label=label, probabilities={"chosen": share, "rejected": 1 - share}, nll=nll, learned_tokens=tokens, tokens_in=tokens, seconds=seconds)
+        share = 1 / (1 + math.exp(-max(-60.0, min(60.0, difference / self.temperature))))
+        probabilities = {"chosen": share, "rejected": 1 - share}
+        return Answer(text, label=label, probabilities=probabilities, value=difference, nll=nll, learned_tokens=tokens, tokens_in=tokens, seconds=seconds)
 
     def predict(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[dict]:
         """What the task itself does with new inputs; a model that scores is asked for the score of a text as an answer."""
@@ -101,20 +110,49 @@ class Pairs:
         return [{"score": value} for value in scores(language_model, [renderer.text(text) for text in texts])]
 
     def target(self, record: Preference) -> str:
-        return record.chosen
+        return "chosen"
 
     def question(self, record: Preference) -> str:
-        return record.messages[-1].content if len(record.messages) == 1 else "\n".join(f"{message.role}: {message.content}" for message in record.messages)
+        """What was asked last, and both answers; what was said before it is counted."""
+        before = f"[after {len(record.messages) - 1} turns] " if len(record.messages) > 1 else ""
+        return f"{before}{record.messages[-1].content}\n\n[chosen] {record.chosen}\n\n[rejected] {record.rejected}"
+
+    def details(self, record: Preference, answer: Answer) -> dict:
+        """By how much the chosen answer is preferred, and by how many characters it is longer."""
+        margin = {} if answer.value is None else {"margin": answer.value}
+        return {**margin, "longer": longer(record)}
 
     def score(self, answers: Sequence[Answer], records: Sequence[Preference]) -> dict:
-        """Share of pairs in which the chosen answer is preferred (half a point for a tie), and the mean margin."""
+        """Share of pairs in which the chosen answer is preferred (half a point for a tie), the mean margin, calibration, and the part that length plays."""
         right = [1.0 if answer.label == "chosen" else 0.5 if answer.label == "neither" else 0.0 for answer in answers]
         metrics = {"preference_accuracy": mean("preference_accuracy", right)}
-        if all(answer.probabilities for answer in answers):
+        if all(answer.probabilities and answer.value is not None for answer in answers):
             share = [answer.probabilities["chosen"] for answer in answers]
-            metrics["preference_margin"] = mean("preference_margin", [math.log(max(p, 1e-12)) - math.log(max(1 - p, 1e-12)) for p in share])
+            metrics["preference_margin"] = mean("preference_margin", [answer.value for answer in answers])
             metrics["brier"] = mean("brier", [(1 - p) ** 2 for p in share], higher_is_better=False)
+            metrics["ece"] = ece([max(p, 1 - p) for p in share], right)
+        if bias := length_bias(right, [longer(record) for record in records]):
+            metrics["length_bias"] = bias
         return metrics
+
+    # ---- how sure -----------------------------------------------------------------------------
+    def calibration(self, language_model, renderer, records: Sequence[Preference], *, say: Say = silent) -> dict:
+        """The temperature under which sigmoid(margin) is how often the preferred answer is the chosen one; for heads that score."""
+        if not self.scored or len(records) < FEWEST_TO_FIT:
+            return {}
+        answers = replace(self, temperature=1.0).answers(language_model, renderer, records, say=say)
+        margin_N1 = np.array([[answer.value] for answer in answers])
+        found = fit_sigmoid_temperature(margin_N1, np.ones_like(margin_N1))
+        return {"temperature": found, "rows": len(records), "sentence": f"temperature of {found:.3g}, fitted on {len(records):,} validation pairs"}
+
+    def calibrated(self, facts: Mapping) -> "Pairs":
+        """The lesson with its temperature."""
+        return replace(self, temperature=facts.get("temperature", self.temperature))
+
+
+def longer(record: Preference) -> int:
+    """Characters by which the chosen answer is longer."""
+    return len(record.chosen) - len(record.rejected)
 
 
 def answered(messages: Sequence[Message], answer: str) -> Conversation:

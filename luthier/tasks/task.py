@@ -95,5 +95,21 @@ class Noising(Protocol):
         """From a step (0-based; -1 for validation) to what `collate` does to each example and its index."""
 
 
+@runtime_checkable
+class Reading(Protocol):
+    """A task read through other records than its own, which are about answers that it writes: pairs, ratings, prompts."""
+
+    inner: "Task"
+    """The task whose answers they are about."""
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A task whose headline can be pleased without being served: other figures show that."""
+
+    def guards(self, metrics: "Mapping[str, Metric]") -> list[str]:
+        """Names of the figures that should not fall while the headline rises."""
+
+
 Respond = Callable[[Sequence, Sequence[Sequence] | None], list[Answer]]
 """Answers of some model to records, with or without training records to show first."""

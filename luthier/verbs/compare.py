@@ -1,6 +1,4 @@
 """`compare`: two runs side by side: the differences of their recipes only, and the paired difference of their results."""
-import json
-
 from luthier import settings
 from luthier.data.dataset import DataSet
 from luthier.errors import RecipeError, WorkFailed
@@ -8,6 +6,7 @@ from luthier.evaluation.comparison import paired, recipes, rows_both
 from luthier.evaluation.results import LONGEST_TEXT
 from luthier.evaluation.statistics import clustered
 from luthier.evaluation.wording import figure, metric_words, p_words, rows
+from luthier.files import read_json_lines
 from luthier.runs import folder as runs
 from luthier.runs.folder import Run
 from luthier.tasks.answers import Answer
@@ -27,6 +26,9 @@ def compare(first: str, second: str, *, contestant: str = "tuned") -> Answered:
     before, after = resolved(one), resolved(other)
     if before.task.name != after.task.name:
         raise RecipeError(f"{one.name} learned {before.task.name} and {other.name} {after.task.name}: their figures are of different kinds", code="R195", hint="compare runs of one task")
+    if before.lesson.headline != after.lesson.headline:
+        what = f"{one.name} is judged by {metric_words(before.lesson.headline)} and {other.name} by {metric_words(after.lesson.headline)}"
+        raise RecipeError(f"{what}: their figures are of different kinds", code="R195", hint="compare runs whose objectives are judged alike")
     flat = [settings.flatten(settings.to_mapping(recipe)) for recipe in (before, after)]
     result = results_of(one, other, contestant)
     return Answered({"first": one.name, "second": other.name, "recipe": recipes(*flat), "result": result, "sentence": sentence(one.name, other.name, result)})
@@ -42,7 +44,7 @@ def results_of(one: Run, other: Run, contestant: str) -> dict:
     if not pairs:
         raise WorkFailed(f"{one.name} and {other.name} have no test row in common", code="E151", hint="give both the same test file, data.test=FILE")
     recipe = resolved(one)
-    task = recipe.task.prepared(labels=sorted({*labels_of(one), *labels_of(other)}), max_new_tokens=recipe.evaluation.max_new_tokens)
+    task = recipe.lesson.prepared(labels=sorted({*labels_of(one), *labels_of(other)}), max_new_tokens=recipe.evaluation.max_new_tokens)
     metrics, records = [], [records_of(run, task, kept) for run, kept in zip((one, other), lines, strict=True)]
     for run, chosen, kept in ((one, [pair[0] for pair in pairs], records[0]), (other, [pair[1] for pair in pairs], records[1])):
         answers = answers_of(run, contestant)
@@ -67,8 +69,8 @@ def records_of(run: Run, task, lines: list[dict]) -> list:
 
 def answers_of(run: Run, contestant: str) -> list[Answer]:
     """What a contestant answered, whole."""
-    _, *lines = (run.evaluation_folder / f"{contestant}.answers.jsonl").read_text(encoding="utf-8").splitlines()
-    return [Answer(**json.loads(line)) for line in lines]
+    _, *rows = read_json_lines(run.evaluation_folder / f"{contestant}.answers.jsonl")
+    return [Answer(**row) for row in rows]
 
 
 def sentence(first: str, second: str, result: dict) -> str:

@@ -1,7 +1,7 @@
 """Contestants answer the same test rows; what they said is kept in the run's folder, so that an interrupted comparison goes on."""
 import json
 import resource
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from luthier.evaluation.contestants import CONTESTANTS, make
 from luthier.evaluation.prices import read as read_prices
@@ -9,7 +9,7 @@ from luthier.evaluation.results import Result, as_csv, as_latex, lines, table
 from luthier.evaluation.settings import EvaluationSettings
 from luthier.evaluation.verdict import Rule
 from luthier.evaluation.verdict import verdict as judge
-from luthier.files import digest, write_file, write_json
+from luthier.files import digest, read_json_lines, write_file, write_json
 from luthier.models.energy import joules, used
 from luthier.runs.evaluations import record
 from luthier.runs.events import Event, Say
@@ -77,12 +77,12 @@ def read_answers(run: Run, name: str, key: str) -> tuple[list[Answer], dict] | N
     path = run.evaluation_folder / f"{name}.answers.jsonl"
     if not path.exists():
         return None
-    head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    head, *rows = read_json_lines(path)
     return ([Answer(**row) for row in rows], {name: value for name, value in head.items() if name not in ("key", "asking")}) if head["key"] == key else None
 
 
-def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Result], records: Sequence, *, test_split: str, notice: str, seed: int) -> dict:
-    """Tables, per-row files and the verdict, written into the run's folder; returns the verdict."""
+def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Result], records: Sequence, *, test_split: str, notice: str, seed: int, beside: Mapping[str, dict] | None = None) -> dict:
+    """Tables, per-row files and the verdict, written into the run's folder; returns the verdict. `beside`: what else was measured, for the verdict."""
     times = record(runs_root(), test_split=test_split, run=run.name)
     options = {"confidence": settings.confidence, "resamples": settings.resamples, "seed": seed}
     questions, targets = [task.question(row) for row in records], [task.target(row) for row in records]
@@ -93,7 +93,7 @@ def conclude(run: Run, task, settings: EvaluationSettings, results: Sequence[Res
     write_json(run.evaluation_folder / "results.json", table(results, headline=task.headline, **options))
     groups = [row.group for row in records]
     rule = Rule(settings.margin, settings.volume, read_prices(settings.prices))
-    found = judge(results, metric=task.headline, times_evaluated=times, notice=notice, groups=groups if any(groups) else (), rule=rule, **options)
+    found = judge(results, metric=task.headline, times_evaluated=times, notice=notice, groups=groups if any(groups) else (), rule=rule, beside=beside, **options)
     write_json(run.path / "verdict.json", found)
     write_file(run.evaluation_folder / "contestants.csv", as_csv(found["contestants"]))
     write_file(run.evaluation_folder / "contestants.tex", as_latex(found["contestants"], found["metric"]))

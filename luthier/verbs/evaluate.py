@@ -22,6 +22,7 @@ from luthier.verbs.probing import sweep as swept
 from luthier.verbs.results import RunResult
 from luthier.verbs.stages import DEMONSTRATION, respond_with
 from luthier.verbs.train import embedder
+from luthier.verbs.winning import Beside, as_written
 
 SWEPT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of the way from base to tuned that a sweep looks at."""
@@ -55,12 +56,16 @@ def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = 
             base.run, task, recipe.evaluation, records, names=first, **shared, base=respond_with(task, base.language_model, base.renderer, say),
             embed=embedder(base.language_model, base.renderer), **others(base, first),
         )
+        beside = Beside(base.run, recipe, task, base.renderer, records, say)
+        beside.check()
+        beside.of_base(base.language_model, shared["fingerprint"])
         tuned = open_run(run, say)
         last = ["tuned", *without_twice([name for name in names if after_training(name)], tuned.leading, say)]
         results |= compare(base.run, task, recipe.evaluation, records, names=last, tuned=asked_as_trained(respond_with(task, tuned.language_model, tuned.renderer, say), tuned.leading), **shared, **others(tuned, last))
         verdict = conclude(
             base.run, task, recipe.evaluation, list(results.values()), records, test_split=digest(*(task.identity(record) for record in records)),
             notice=DEMONSTRATION if recipe.model == "spruce" else "", seed=recipe.seed,
+            beside=beside.of_tuned(tuned.language_model, shared["fingerprint"], results),
         )
         more = lost(base, tuned, results, train, records, validation, examined, sweep, say)
         write_report(base.run.path)
@@ -76,8 +81,12 @@ def lost(base: Opened, tuned: Opened, results: dict, train: Sequence, test: Sequ
     """What probes found and what a sweep of weights gives, where they were asked for."""
     more: dict = {}
     if names:
-        own = results["base"].answers if "base" in results else respond_with(base.task, base.language_model, base.renderer, say)(test)
-        found = examine(base, tuned, names, train=train, held_out=test, answers=(own, results["tuned"].answers), say=say)
+        if (written := as_written(base, tuned, train, test, say)) is not None:
+            before, after, train, test, answers = written
+        else:
+            own = results["base"].answers if "base" in results else respond_with(base.task, base.language_model, base.renderer, say)(test)
+            before, after, answers = base, tuned, (own, results["tuned"].answers)
+        found = examine(before, after, names, train=train, held_out=test, answers=answers, say=say)
         more["probes"] = [one.to_dict() for one in found]
     if sweep:
         passages = texts(base.recipe.evaluation.probes.general)

@@ -1,8 +1,6 @@
 """`examples`: test rows with the wanted, the base's and the tuned answer, the worst first."""
-import json
-
 from luthier.errors import WorkFailed
-from luthier.files import read_json
+from luthier.files import read_json, read_json_lines
 from luthier.runs import folder as runs
 from luthier.verbs.results import Answered
 
@@ -36,7 +34,7 @@ def rows_lost(run, tuned: list[dict], base: dict[int, dict], most: int) -> dict:
 
 def rows_of(run, name: str) -> list[dict]:
     path = run.evaluation_folder / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return read_json_lines(path) if path.exists() else []
 
 
 def shown(row: dict, base: dict | None) -> dict:

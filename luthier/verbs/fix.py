@@ -49,7 +49,7 @@ def fix(
         options.pseudonyms = private.Pseudonyms(key_file)
     gap: dict = {}
     extra = (lambda plan, data, examined: balanced(plan, data, examined, balance_by, gap)) if "balance" in chosen else None
-    made = mending.mend(recipe.data, chosen, task=recipe.task.name, record=recipe.task.record, options=options, output=Path(output) if output else None, extra=extra, identity=recipe.task.identity, say=say)
+    made = mending.mend(recipe.data, chosen, task=recipe.task.name, record=recipe.lesson.record, options=options, output=Path(output) if output else None, extra=extra, identity=recipe.lesson.identity, say=say)
     if options.pseudonyms is not None and made.file:
         options.pseudonyms.save()
         made.more["key"] = str(key_file)
@@ -136,6 +136,6 @@ def apply(target: str | Path | None = None, overrides: Iterable[str] | Mapping =
             elif decision == "label":
                 plan.labels[number] = ("review", label, "relabelled in the review")
 
-    made = mending.mend(recipe.data, [], task=recipe.task.name, record=recipe.task.record, output=Path(output) if output else None, extra=planned, identity=recipe.task.identity, rounds=1, say=say)
+    made = mending.mend(recipe.data, [], task=recipe.task.name, record=recipe.lesson.record, output=Path(output) if output else None, extra=planned, identity=recipe.lesson.identity, rounds=1, say=say)
     kept = sum(decision == "keep" for decision, _ in decided.values())
     return Answered({**made.to_dict(), "decisions": len(decided), "kept": kept})

@@ -8,7 +8,7 @@ from luthier.data.canonical import message_to_dict
 from luthier.data.dataset import DataSet
 from luthier.data.records import Conversation, Message
 from luthier.errors import DataError, RecipeError
-from luthier.files import digest
+from luthier.files import digest, read_json_lines
 from luthier.generation.local import generate
 from luthier.runs.events import Say, silent
 from luthier.verbs.opening import open_run
@@ -100,8 +100,7 @@ class Labelling:
         if not self.output.exists():
             return set()
         try:
-            rows = [json.loads(line) for line in self.output.read_text(encoding="utf-8").splitlines() if line.strip()]
-            return {digest(json.dumps(row["prompt"], ensure_ascii=False)) for row in rows}
+            return {digest(json.dumps(row["prompt"], ensure_ascii=False)) for row in read_json_lines(self.output)}
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{self.output} holds other rows than preferences", code="D113", file=str(self.output), hint="name another file with --output") from error
 

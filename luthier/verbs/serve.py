@@ -17,6 +17,7 @@ from luthier.serving import app
 from luthier.serving.door import Key
 from luthier.serving.engine import Ask
 from luthier.serving.hosts import Model
+from luthier.serving.routes import feedback
 from luthier.serving.routes import tuning as routes
 from luthier.serving.routes.tuning import Tuning
 from luthier.serving.service import Service
@@ -61,6 +62,7 @@ def serve(names: list[str], settings: ServerSettings, *, keys_file: Path | None 
     fixed = () if not api_key else (Key("environment", hashed(api_key)),)
     service = app.build_service(settings, keys_file=keys_file, fixed_keys=fixed)
     service.more["metrics_prefix"] = metrics_prefix
+    service.more["feedback"] = feedback.Feedback(runs_root() / ".serving" / "feedback")
     bound = app.listen(settings.host, settings.port)
     torch.set_num_threads(machine().cores)
     shelf, models = open_models(names, max_rows=settings.max_rows, documents=documents, say=say)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from luthier import settings
 from luthier.data import dataset
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError, RecipeError
@@ -66,11 +67,18 @@ def asked_task(overrides: Iterable[str] | Mapping):
     named = given.pop("task", None)
     inner = dict(named) if isinstance(named, Mapping) else {"name": named}
     inner |= {key.removeprefix("task."): value for key, value in given.items()}
-    name = inner.get("name") or ("classification" if "many" in inner else None)
+    asked = {key: value for key, value in inner.items() if key != "name"}
+    fitting = [name for name, kind in TASKS.items() if asked and {field.name for field in dataclasses.fields(kind)} >= set(asked)]
+    name = inner.get("name") or (fitting[0] if len(fitting) == 1 else None)
     if name not in TASKS:
         return None
-    several = str(inner.get("many", "false")).lower() == "true"
-    return TASKS[name](**({"many": True} if several and name == "classification" else {}))
+    try:
+        mapping: dict = {}
+        for key, value in asked.items():
+            settings.apply(mapping, f"task.{key}={value}", cls=Recipe) if isinstance(value, str) else settings.put(mapping, f"task.{key}", value)
+        return settings.build(TASKS[name], mapping.get("task", {}))
+    except RecipeError:
+        return TASKS[name]()  # what is wrong with it is told when the whole recipe is read
 
 
 # ---- data ---------------------------------------------------------------------------------------

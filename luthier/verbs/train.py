@@ -15,6 +15,7 @@ import luthier
 from luthier import settings
 from luthier.errors import CheckpointError, LuthierError, RecipeError, Stopped, WorkFailed
 from luthier.evaluation.contestants import after_training
+from luthier.evaluation.hacking import Suspicion
 from luthier.evaluation.planning import minimum_detectable
 from luthier.evaluation.report import write_card, write_report
 from luthier.evaluation.results import Result
@@ -33,7 +34,7 @@ from luthier.preparation.part import part_of
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
-from luthier.tasks.task import Calibrating, Noising
+from luthier.tasks.task import Calibrating, Guarded, Noising
 from luthier.training import checkpoint
 from luthier.verbs import forecasts
 from luthier.verbs.comparing import chosen_rows, compare, conclude
@@ -62,6 +63,7 @@ from luthier.verbs.stages import (
 )
 from luthier.verbs.stopping import Stopping
 from luthier.verbs.training import Look, Trainer, load_best, order_of
+from luthier.verbs.winning import Beside
 
 CALIBRATED_ON = 2000
 """Most validation rows by which confidence is fitted."""
@@ -250,6 +252,8 @@ class Work:
         if not self.test:
             self.say(Event("warning", "there is no test row: the run ends without a verdict", {"code": "D402", "step": 0}))
             return {}
+        self.beside = Beside(self.run, self.recipe, self.task, self.renderer, self.test, self.say)
+        self.beside.check()
         names = [name for name in self.recipe.evaluation.contestants if not after_training(name)]
         respond = respond_with(self.task, self.language_model, self.renderer, self.say)
         found = self.compare(names, base=respond, embed=embedder(self.language_model, self.renderer))
@@ -261,13 +265,15 @@ class Work:
         if smallest is not None:
             self.say(Event("note", f"{len(self.test):,} test rows can show a difference in {self.task.headline} of about {smallest:.3f} or more", {"minimum_detectable": smallest}))
             self.run.update(minimum_detectable=smallest)
+        self.beside.of_base(self.language_model, digest(self.data.fingerprint, self.language_model.fingerprint))
         return found
 
     # ---- the stretch --------------------------------------------------------------------------
     def tune(self, resuming: bool) -> None:
         """Apply the method and make the steps."""
         per_epoch, training, model = self.apply(), self.recipe.training, self.language_model
-        trainer = Trainer(
+        self.suspicion = Suspicion(self.run.path / "first_look.json", self.task.headline, self.say)
+        self.trainer = trainer = Trainer(
             self.run, self.network, self.parameters, self.objective, training, multiples=multiples(model, self.parameters, training), steps=total_steps(training, per_epoch), steps_per_epoch=per_epoch, seed=self.recipe.seed,
             identity=self.identity(), look=Look(lambda scores: self.objective.validation(self.network, scores), self.validation_scores), headline=self.task.headline, say=self.say,
         )
@@ -321,7 +327,10 @@ class Work:
         if not rows:
             return {}
         answers = self.task.answers(self.language_model, self.renderer, self.leading.records(rows) if self.leading else rows)
-        return {name: metric.value for name, metric in self.task.score(answers, rows).items()}
+        metrics = self.task.score(answers, rows)
+        if isinstance(self.task, Guarded):
+            self.suspicion.look(self.trainer.state.step, metrics, self.task.guards(metrics))
+        return {name: metric.value for name, metric in metrics.items()}
 
     def seconds_of_steps(self) -> float:
         """Seconds of all steps, looks and checkpoints left out."""
@@ -351,12 +360,14 @@ class Work:
         names = without_twice(names, self.leading, self.say)
         tuned = self.compare(["tuned", *names], tuned=respond, scratch=self.scratch)
         tuned = {name: dataclasses.replace(one, setup_seconds=one.setup_seconds + self.seconds_trained()) if name != "scratch" else one for name, one in tuned.items()}
+        best = digest(self.data.fingerprint, self.language_model.fingerprint, str(checkpoint.pointed(self.run.path, "best")))
+        beside = self.beside.of_tuned(self.language_model, best, {**before, **tuned})
         tuned["tuned"] = self.over_seeds(tuned["tuned"])
         told = self.compare_with_forecasts(tuned["tuned"].metrics[self.task.headline].value)
         notice = "; ".join([*([DEMONSTRATION] if self.recipe.model == "spruce" else []), *told])
         return conclude(
             self.run, self.task, self.recipe.evaluation, [*before.values(), *tuned.values()], self.test,
-            test_split=digest(*(self.task.identity(record) for record in self.test)), notice=notice, seed=self.recipe.seed,
+            test_split=digest(*(self.task.identity(record) for record in self.test)), notice=notice, seed=self.recipe.seed, beside=beside,
         )
 
     def compare_with_forecasts(self, value: float) -> list[str]:

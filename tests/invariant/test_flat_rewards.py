@@ -11,7 +11,7 @@ from preference_world import SEED, flat, losses, materials, small_llama
 from luthier.data.records import Message, Prompt
 from luthier.objectives.grpo import GRPO, advantages, group_loss
 from luthier.objectives.ppo import PPO, generalised, steered
-from luthier.objectives.rollouts import Rollout
+from luthier.objectives.rollouts import Rollout, punished
 from luthier.preparation.examples import Example, example
 from luthier.preparation.store import TokenStore
 from luthier.training.loop import train
@@ -116,6 +116,38 @@ def test_resumed_anywhere_it_ends_with_the_same_bits(world, objective, stop):
     halted = run(world(64, "halted"), stop)
     again, _ = run(world(64, "halted"), 9, halted)
     assert all(torch.equal(straight[name], again[name]) for name in straight)
+
+
+def test_flat_groups_give_way_to_other_prompts(world):
+    """Only prompts of an even number can be answered unlike: the others are redrawn, and the next run draws the same."""
+
+    def rigged(task, prompts, answers):
+        return [float(len(answer)) if int(prompt.messages[0].content) % 2 == 0 else 0.5 for prompt, answer in zip(prompts, answers, strict=True)]
+
+    def made(redraws: int, folder: str) -> list[dict]:
+        given = world(4096, folder)
+        given.task.grade = rigged
+        losses(GRPO(**QUICK, group_size=4, redraws=redraws), given, steps=4)
+        return kept(given)
+
+    flat = lambda rollout: sum(len(set(rollout["rewards"][at : at + 4])) == 1 for at in range(0, 16, 4))
+    plain, redrawn, again = made(0, "plain"), made(3, "redrawn"), made(3, "again")
+    assert sum(map(flat, plain)) >= 4 and sum(map(flat, redrawn)) < sum(map(flat, plain)) / 2 and redrawn == again
+    assert all(len(rollout["answers"]) == 16 and len(set(rollout["examples"])) == 4 for rollout in redrawn)
+    assert sum(rollout["redrawn"] for rollout in redrawn) > 0 == sum(rollout["redrawn"] for rollout in plain)
+    for rollout in redrawn:  # every answer stands behind its own prompt and has its own reward
+        assert all((reward == 0.5) == (example % 2 == 1) for example, reward in zip(rollout["examples"], rollout["rewards"], strict=True))
+
+
+def test_overlong_answers_lose_up_to_a_point(world):
+    assert [punished(tokens, 10, 4) for tokens in (1, 6, 7, 8, 10)] == [0.0, 0.0, 0.25, 0.5, 1.0]
+    plain, soft = world(4096, "plain"), world(4096, "soft")
+    for given, overlong in ((plain, 0), (soft, 4)):
+        losses(GRPO(**QUICK, group_size=4, overlong=overlong), given, steps=1)
+    pairs = list(zip(kept(plain)[0]["rewards"], kept(soft)[0]["rewards"], kept(plain)[0]["answers"], strict=True))
+    assert all(before - after == pytest.approx(punished(len(answer), 8, 4)) for before, after, answer in pairs) and any(before > after for before, after, _ in pairs)
+    with pytest.raises(ValueError, match="overlong"):
+        GRPO(max_answer_tokens=8, overlong=9)
 
 
 # ---- numbers worked by hand -----------------------------------------------------------------------

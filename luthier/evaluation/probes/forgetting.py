@@ -3,6 +3,8 @@
 forgetting = bits per character on general text after / before - 1: 0.02 means that general text costs 2 % more bits. And accuracy on
 questions outside the task, answered by the likelier ending (per character, so that long endings are not punished).
 """
+from collections.abc import Sequence
+
 import numpy as np
 
 from luthier.evaluation.probes.general import Choice, questions, texts
@@ -23,14 +25,18 @@ def probe(subject: Subject) -> list[Found]:
 
 def on_texts(subject: Subject) -> Found:
     passages = texts(subject.settings.general)
-    before, after = (np.array(model.nats(passages)) for model in (subject.before, subject.after))
-    found, bits = relative_rise(before, after), 1 / np.log(2) / sum(len(text) for text in passages)
-    ends = interval(found, seed=subject.seed)
+    return dearer(passages, *(np.array(model.nats(passages)) for model in (subject.before, subject.after)), seed=subject.seed)
+
+
+def dearer(passages: Sequence[str], before_N: np.ndarray, after_N: np.ndarray, *, seed: int = 0) -> Found:
+    """How much more general text costs, from the nats of each passage before and after."""
+    found, bits = relative_rise(before_N, after_N), 1 / np.log(2) / sum(len(text) for text in passages)
+    ends = interval(found, seed=seed)
     sentence = (
-        f"general text costs {before.sum() * bits:.3f} bits per character before and {after.sum() * bits:.3f} after: {100 * found.value:+.1f} % "
+        f"general text costs {before_N.sum() * bits:.3f} bits per character before and {after_N.sum() * bits:.3f} after: {100 * found.value:+.1f} % "
         f"(95 % interval {100 * ends.low:+.1f} to {100 * ends.high:+.1f} %, {len(passages)} passages)"
     )
-    return Found("forgetting", float(before.sum() * bits), float(after.sum() * bits), found.value, ends.low, ends.high, len(passages), RED_LINE, sentence)
+    return Found("forgetting", float(before_N.sum() * bits), float(after_N.sum() * bits), found.value, ends.low, ends.high, len(passages), RED_LINE, sentence)
 
 
 def relative_rise(before_N: np.ndarray, after_N: np.ndarray) -> Metric:

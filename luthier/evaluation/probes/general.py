@@ -24,7 +24,7 @@ def lines(path: str | None, shipped: str) -> tuple[list[str], str]:
     """Lines of a file (the shipped one where none is named) and its name."""
     place = Path(path) if path else FOLDER / shipped
     try:
-        return place.read_text(encoding="utf-8").splitlines(), str(path or "the texts that ship")
+        return place.read_text(encoding="utf-8").split("\n"), str(path or "the texts that ship")
     except (OSError, UnicodeDecodeError) as error:
         raise DiskError(f"the file for a probe cannot be read: {error}", code="F101", file=str(place)) from error
 

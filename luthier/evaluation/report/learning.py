@@ -10,11 +10,13 @@ from luthier.evaluation.report.folder import RunFiles, inner, number, word
 from luthier.evaluation.report.label_panel import reliability, set_blocks
 from luthier.evaluation.report.number_panel import number_blocks
 from luthier.evaluation.report.opening import RIGHT_OR_WRONG
+from luthier.evaluation.report.pair_panel import pair_blocks
 from luthier.evaluation.report.pictures import Line, cloud, confusion_matrix, curves, smoothed
 from luthier.evaluation.report.span_panel import span_blocks
 from luthier.evaluation.wording import LOWER_IS_BETTER, figure, metric_words
 from luthier.metrics.classification import confusion
 
+POLICY = "The loss of learning from rewards goes up and down around what its answers earned and is no measure of quality; the reward is, and is drawn below."
 MOST_LABELS = 12
 """Labels of a confusion matrix that can still be read."""
 
@@ -25,12 +27,19 @@ def points(rows: Sequence[dict], key: str) -> list[tuple[float, float]]:
     return [(step, value) for step, value in found if step is not None and value is not None]
 
 
+def headline_of(run: RunFiles) -> str:
+    """The figure that decides."""
+    return word(run.verdict.get("metric")) or word(run.results.get("headline"))
+
+
 # ---- curves -------------------------------------------------------------------------------------
 def learning(run: RunFiles) -> Section | None:
     """Loss of training and validation, the task's figure on validation, and the learning rate with the gradient's norm."""
     train, validation = points(run.train, "loss"), points(run.validation, "loss")
     if not train and not validation:
         return None
+    if headline_of(run) == "reward":  # such a loss says nothing about quality; its validation side is the reward turned round
+        return Section("learning", "How it learned", [curves("Loss of each update", POLICY, [Line("training", train, "train", smooth=True)], epochs=epoch_ticks(run.train)), *pace(run, ())])
     epochs = epoch_ticks(run.train)
     looked = [point for point in validation if point[0] > 0]
     baseline = next((value for step, value in validation if step == 0), None)
@@ -89,7 +98,7 @@ def after_the_best(train: Sequence, looked: Sequence, best: tuple[float, float])
 
 def task_curve(run: RunFiles, best: tuple[float, float] | None, epochs):
     """The headline figure on validation rows over the steps, where it was looked at more than once."""
-    headline = word(run.verdict.get("metric")) or word(run.results.get("headline"))
+    headline = headline_of(run)
     rows = [{"step": row.get("step"), "value": inner(row, "metrics").get(headline)} for row in run.validation]
     seen = points(rows, "value")
     after = [point for point in seen if point[0] > 0]
@@ -125,13 +134,15 @@ def pace(run: RunFiles, epochs) -> list:
 def panel(run: RunFiles) -> Section | None:
     """Confusion for labels; length and score for written answers."""
     rows = run.evaluated("tuned")
-    metric = word(run.verdict.get("metric")) or word(run.results.get("headline"))
+    metric = headline_of(run)
     if not rows:
         return None
     if any("wanted_spans" in row for row in rows):
         return Section("task", "Span by span", span_blocks(rows))
     if any("wanted_labels" in row for row in rows):
         return Section("task", "Label by label", set_blocks(rows))
+    if metric == "preference_accuracy":
+        return Section("task", "Pair by pair", pair_blocks(run, rows))
     if any("wanted_value" in row for row in rows):
         return Section("task", "Number by number", number_blocks(run, rows))
     if metric in RIGHT_OR_WRONG:

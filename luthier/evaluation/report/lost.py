@@ -1,6 +1,6 @@
 """What was lost: every probe's figure before and after with its red line, and the way between base and tuned weights."""
 from luthier.evaluation.report.document import Block, Notice, Picture, Prose, Section, Table
-from luthier.evaluation.report.folder import RunFiles, items, number, word
+from luthier.evaluation.report.folder import RunFiles, inner, items, number, word
 from luthier.evaluation.report.pictures import Bar, cloud, intervals
 from luthier.evaluation.wording import figure, metric_words
 
@@ -10,7 +10,9 @@ NOT_SHARES = {"exposure", "voice"}
 
 def lost(run: RunFiles) -> Section | None:
     """None where nothing was examined."""
-    found = {name: one for name, one in run.probes.items() if isinstance(one, dict) and number(one.get("value")) is not None}
+    beside = inner(run.verdict, "forgetting")
+    measured = {**({"forgetting": {**beside, "sentence": word(beside.get("sentence")).removeprefix("Forgetting: ")}} if beside else {}), **run.probes}
+    found = {name: one for name, one in measured.items() if isinstance(one, dict) and number(one.get("value")) is not None}
     if not found and not run.sweep:
         return None
     blocks: list[Block] = []

@@ -5,11 +5,12 @@ from luthier.evaluation.report import choice
 from luthier.evaluation.report.document import Block, Code, Example, Examples, Notice, Prose, Section, Table, Tiles
 from luthier.evaluation.report.escape import short
 from luthier.evaluation.report.folder import RunFiles, inner, items, number, step_of, word
+from luthier.evaluation.report.pair_panel import won
 from luthier.evaluation.report.pictures import Bar, intervals
 from luthier.evaluation.wording import LOWER_IS_BETTER, figure, metric_words, percent, seconds
 
 SHOWN, WORST = 8, 5
-RIGHT_OR_WRONG = {"macro_f1", "weighted_f1", "accuracy", "exact_match"}
+RIGHT_OR_WRONG = {"macro_f1", "weighted_f1", "accuracy", "exact_match", "preference_accuracy"}
 LONGEST_SHOWN = 700
 """Characters of a text shown in an example."""
 
@@ -62,6 +63,7 @@ def verdict(run: RunFiles) -> Section | None:
     others = inner(values, "paired_test", "others")
     if bars := [bar for name, other in others.items() if (bar := bar_of(name, inner(other, "difference")))]:
         blocks.append(differences(bars, metric))
+    blocks += won(run)
     blocks += choice.blocks(run)
     if lines:
         blocks.append(price(run, lines, metric))

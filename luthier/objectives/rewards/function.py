@@ -41,12 +41,12 @@ def make(place: str, reward):
 def confirm(path: Path, given: str) -> None:
     """Whoever runs a function has seen it: the hash of the file is asked for."""
     found = sha256_file(path)
-    if len(given) >= SHORTEST and found.startswith(given):
+    if any(len(one.strip()) >= SHORTEST and found.startswith(one.strip()) for one in given.split(",")):
         return
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     source = "\n".join(f"  {line}" for line in lines[:SHOWN_LINES]) + (f"\n  ... {len(lines) - SHOWN_LINES} lines more" if len(lines) > SHOWN_LINES else "")
-    what = "has changed since it was confirmed" if given else "would run on this machine with your rights"
-    raise Refused(f"the reward function {path} {what}; it reads:\n{source}", code="S130", file=str(path), field="objective.confirm", hint=f"if it may run: objective.confirm={found[:SHORTEST]}")
+    what = "has changed since it was confirmed, or never was" if given else "would run on this machine with your rights"
+    raise Refused(f"the reward function {path} {what}; it reads:\n{source}", code="S130", file=str(path), field="objective.confirm", hint=f"if it may run: objective.confirm={','.join(part for part in (given, found[:SHORTEST]) if part)}")
 
 
 class Function:
