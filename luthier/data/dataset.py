@@ -20,6 +20,8 @@ from luthier.runs.events import Event, Say, silent
 
 VERSION = "1"
 """Of everything that turns sources into this folder; another version builds anew."""
+NOT_READ = ("min_learned_share", "replay", "replay_from", "canaries", "sources", "weights", "temperature", "held_out")
+"""Settings that do not touch what is read from one source."""
 
 
 class DataSet:
@@ -39,6 +41,8 @@ class DataSet:
         self.summary: dict = self.facts["summary"]
         self.sources: dict[str, dict] = self.facts["sources"]
         """Split -> {name, sha256} of what it was read from."""
+        self.mixture: dict[str, dict] = self.facts.get("mixture", {})
+        """Of a mixture: source -> split -> its account, with `first` and `count` of its records; empty otherwise."""
         self.record = canonical.RECORDS[self.facts["record"]] if self.facts["record"] else None
 
     def count(self, name: str) -> int:
@@ -90,7 +94,7 @@ def build(
     found = _locate(settings)
     prints = {name: source.fingerprint() for name, source in found.items()}
     fingerprint = _fingerprint(settings, task, record, identity, prints)
-    if (old := _reusable(folder, fingerprint)) is None:
+    if (old := reusable(folder, fingerprint)) is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with staged_folder(folder, kind="data", version=VERSION, split_version=split.VERSION, fingerprint=fingerprint, sources=prints) as stage:
             _build(settings, found, prints, fingerprint, Intake(settings, task=task, record=record or spellings.TASKS.get(task or ""), identity=identity, folder=stage, say=say), stage)
@@ -116,12 +120,12 @@ def _locate(settings: DataSettings) -> dict[str, sources.Source]:
 
 def _fingerprint(settings: DataSettings, task: str | None, record: type | None, identity: Callable, prints: dict[str, str]) -> str:
     """What the content of the folder depends on, as one hash."""
-    asked = {key: value for key, value in asdict(settings).items() if key not in ("min_learned_share", "replay", "replay_from", "canaries")}
+    asked = {key: value for key, value in asdict(settings).items() if key not in NOT_READ}
     given = {"settings": asked, "task": task, "record": record.kind if record else None, "identity": f"{identity.__module__}.{identity.__qualname__}", "sources": prints}
     return digest("data", VERSION, split.VERSION, json.dumps(given, sort_keys=True))
 
 
-def _reusable(folder: Path, fingerprint: str) -> DataSet | None:
+def reusable(folder: Path, fingerprint: str) -> DataSet | None:
     """The data set that stands in the folder, where it is whole and has this fingerprint."""
     if not (folder / "manifest.json").exists():
         return None

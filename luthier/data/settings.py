@@ -12,6 +12,14 @@ class DataSettings:
 
     train: str = ""
     """File, folder, hub id (`user/name[:config][@revision]`) or `-` for stdin."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Instead of `train`, several data sets by names of your own (`{summaries: a.jsonl, questions: b.csv}`); each has its own columns, split, account and figures."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """How often a row of a source is learned beside those of the others, by the source's name; 1 for those that are not named."""
+    temperature: float = 1.0
+    """Evens out sources of unlike size: a source's share of the training examples follows their number to the power of 1 / temperature."""
+    held_out: dict[str, str] = field(default_factory=dict)
+    """Data sets of other kinds of task, by names of your own, that are never learned from: answered before and after, without examples and with three."""
     validation: str | float = 0.1
     """Rows that choose the checkpoint: a share of the training rows (0.1 or 10%), a file of their own, or 0 for none."""
     test: str | float = 0.1
@@ -48,6 +56,11 @@ class DataSettings:
         shares = [share(self.validation, "validation") or 0.0, share(self.test, "test") or 0.0]
         if sum(shares) >= 1:
             raise ValueError(f"`validation` and `test` take {sum(shares):.0%} of the rows, which leaves none to train on")
+        for name in (*self.sources, *self.held_out):
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
+                raise ValueError(f"a source is named by letters, digits, - and _, at most 40, got {name!r}")
+        if not 0.1 <= self.temperature <= 1000 or any(not 0 < weight <= 1e6 for weight in self.weights.values()):
+            raise ValueError("`temperature` must lie between 0.1 and 1000, and every weight above 0")
         if self.max_rows is not None and self.max_rows < 1:
             raise ValueError(f"`max_rows` must be at least 1, got {self.max_rows}")
         if not 64 <= self.max_line_bytes <= 1 << 30:

@@ -11,7 +11,6 @@ from luthier.methods.injected import Injected
 if TYPE_CHECKING:
     from torch import nn
 
-    from luthier.models.families import Family
     from luthier.models.language_model import LanguageModel
 
 MOST = 1024
@@ -27,10 +26,6 @@ class Fronted(Injected):
     def positions(self) -> int:
         """They are taken from the context."""
         return self.tokens
-
-    def refusal(self, head: str, family: Family) -> str | None:
-        """Encoder-decoders would need a front for each half."""
-        return "virtual positions before both halves of an encoder-decoder are not built" if family.kind == "encoder_decoder" else None
 
     def checked(self) -> None:
         """RecipeError where the number of positions is out of range."""

@@ -28,7 +28,10 @@ class Prefix(Fronted):
     """How many virtual positions; they are taken from the context."""
 
     def refusal(self, head: str, family: Family) -> str | None:
-        """Attention must take keys and values from before the text."""
+        """Attention must take keys and values from before the text. For two stacks PEFT cuts what is learned into fours and uses the first two of each, so
+        that layers share keys and half of them do nothing."""
+        if family.kind == "encoder_decoder":
+            return "PEFT would give several layers of its decoder the same learned keys and leave half of them unused"
         if family.earlier_keys:
             return super().refusal(head, family)
         return "its attention in Transformers takes no keys and values from before the text"

@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from luthier.errors import RecipeError
 from luthier.methods import adapters
+from luthier.methods.before_source import SourceFront
 from luthier.models.families import Family
 from luthier.models.heads import body_of, transformer_of
 from luthier.models.language_model import LanguageModel
@@ -34,6 +35,11 @@ def settle(network: PeftModel, config, family: Family) -> None:
     """Install the hooks; PEFT's own way of adding the same is put out of use, else it would come twice. Shapes without storage stay as they are."""
     if any(parameter.is_meta for parameter in network.parameters()):
         return
+    if family.kind == "encoder_decoder":
+        network.front = SourceFront(network, config.num_virtual_tokens)
+        network.front.install()
+        network.forward = network.base_model.forward
+        return must_be_read(network)
     body = body_of(network).get_submodule(family.reader)
     # An encoder's head for whole texts reads the first position, which is then a virtual one, as in PEFT; a decoder's looks for the last one of the text.
     reads_first = family.kind == "encoder" and type(transformer_of(network)).__name__.endswith("ForSequenceClassification")
@@ -52,9 +58,11 @@ def must_be_read(network: PeftModel) -> None:
     """Both ways into the network, whole and by its body, must lead through the hooks exactly once; else RecipeError."""
     front, was_training = network.front, network.training
     network.eval()
+    tokens = torch.ones(1, 2, dtype=torch.long, device=next(network.parameters()).device)
+    read = {"input_ids": tokens, **({"decoder_input_ids": tokens} if transformer_of(network).config.is_encoder_decoder else {})}
     for way in (network, body_of(network)):
         front.reads = 0
-        way(input_ids=torch.ones(1, 2, dtype=torch.long, device=next(network.parameters()).device))
+        way(**read)
         if front.reads != 1:
             model_type = transformer_of(network).config.model_type
             raise RecipeError(f"virtual positions cannot be put in front of a {model_type} network: its parts do not read through one body", code="R172", field="method", hint="choose method=lora")

@@ -88,8 +88,10 @@ def choose(
     if here:
         best = max(here, key=lambda entry: entry.parameters)
         return best.name, f"model {best.name}: the hub cannot be reached, and of the bases in the cache this suits best ({reason(best, task, accelerator)})"
-    wanted = f"; with a network it would be {best.name}" if best is not None else ""
-    return "spruce", f"model spruce: the hub cannot be reached and no suitable base lies in the cache{wanted}"
+    if best is None:
+        where = "on the GPU" if accelerator else "without a GPU"
+        return "spruce", f"model spruce: no base of the catalogue for {task} can be trained {where} in {memory_free / 1e9:.1f} GB of free memory"
+    return "spruce", f"model spruce: the hub cannot be reached and no suitable base lies in the cache; with a network it would be {best.name}"
 
 
 def fits(entry: Entry, accelerator: bool, memory_free: float) -> bool:

@@ -3,6 +3,7 @@
 Peak = weights + gradients + optimizer + activations of one micro-batch + buffers of the loss + what the libraries take. Nothing is loaded.
 """
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -51,10 +52,11 @@ class MemoryPlan:
 
 def plan_memory(
     name: str, method, *, rows: int, length: int, precision: str = "fp32", labels: int = 2, gradient_checkpointing: bool = False, device: str = "cpu",
+    moments: Callable[[nn.Module], int] | None = None,
 ) -> MemoryPlan:
     """Plan the training of a model (name as in `load`) by a method on micro-batches of `rows` x `length` tokens.
 
-    `precision` is fp32 or bf16 (as the recipe's: what learns stays in float32, frozen weights are kept in bf16). Costs a second or two and no
+    `moments` counts the bytes of the optimizer's state (none: two moments in float32). `precision` is fp32 or bf16 (as the recipe's: what learns stays in float32, frozen weights are kept in bf16). Costs a second or two and no
     memory; errors are those of reading the configuration.
     """
     place = locate(name)
@@ -75,7 +77,7 @@ def plan_memory(
     loss = loss_bytes(language_model, rows * min(length, language_model.context))
     parts = {
         "weights": method.stored_bytes(network),
-        "gradients": 4 * learned, "optimizer": 8 * learned, "activations": activations,
+        "gradients": 4 * learned, "optimizer": 8 * learned if moments is None else moments(network), "activations": activations,
         "loss": loss, "working": int(WORKING[device] * (activations + loss)), "libraries": LIBRARIES[device],
     }
     return MemoryPlan(parts, learned, language_model.num_parameters)
@@ -135,7 +137,7 @@ def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, leng
                 read |= {"input_ids": read["input_ids"][:, : -(-length // 2)], "decoder_input_ids": read["input_ids"][:, : max(1, length // 2)]}
             if learned_input:
                 width, dtype = network.get_input_embeddings().weight.shape[1], next(iter(state.values())).dtype
-                read = {"inputs_embeds": torch.empty(rows, length, width, dtype=dtype, requires_grad=True), "use_cache": False}
+                read["inputs_embeds"] = torch.empty(*read.pop("input_ids").shape, width, dtype=dtype, requires_grad=True)
             alive.append(functional_call(body, state, kwargs=read))
     return sum(kept.values()) * (2 if halved else 1)
 

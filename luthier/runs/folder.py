@@ -12,6 +12,7 @@ from luthier.files import FolderLock, read_json, sweep, write_file, write_json
 from luthier.runs.events import Event
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+CALIBRATION = "calibration.json"
 ADJECTIVES = "amber brisk calm deep early fair gentle honest keen light mellow noble plain quiet rare steady tidy vivid warm young".split()
 NOUNS = "alder badger cedar dove elm finch grove heron iris jay kestrel larch maple nightjar otter pine quail robin spruce thrush".split()
 
@@ -43,6 +44,11 @@ class Run:
         return self.path / "model"
 
     @property
+    def calibration_file(self) -> Path:
+        """What the confidence of the saved model's answers was fitted to: part of the model, so that no copy of it loses it."""
+        return self.model_folder / CALIBRATION
+
+    @property
     def evaluation_folder(self) -> Path:
         return self.path / "evaluation"
 
@@ -50,6 +56,10 @@ class Run:
     def facts(self) -> dict:
         """What run.json says: status, phase, seed, versions, machine, data, model, cost."""
         return read_json(self.path / "run.json")
+
+    def calibration(self) -> dict:
+        """What was fitted, from the model's own folder; of a run that is older than that file, from run.json."""
+        return read_json(self.calibration_file) if self.calibration_file.exists() else self.facts().get("calibration") or {}
 
     def update(self, **facts) -> dict:
         """Durably merge facts into run.json."""

@@ -37,6 +37,8 @@ class TrainingSettings:
     """AdamW's memory of its square."""
     epsilon: float = 1e-8
     """AdamW's guard against division by zero."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit"] = "adamw"
+    """adamw_8bit keeps the two moments of large tensors in 8 bits, a quarter of their memory; paged ones may leave a GPU that is full. Both need bitsandbytes."""
     clip: float = 1.0
     """Largest gradient norm; 0 leaves gradients as they are."""
     l2_to_start: float = 0.0

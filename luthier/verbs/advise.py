@@ -14,6 +14,8 @@ from luthier.evaluation.learning_curve import Pilot, forecast, worth
 from luthier.evaluation.statistics import interval
 from luthier.evaluation.wording import figure, metric_words
 from luthier.files import write_json
+from luthier.models.catalogue import choose
+from luthier.models.machine import machine
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
@@ -29,13 +31,14 @@ MOST_ROWS = 100
 
 
 def advise(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, minutes: float = 10.0, say: Say = silent) -> Answered:
-    """Returns `{run, folder, metric, untrained, pilots, forecast, worth, strategy, seconds, sentence}`.
+    """Returns `{run, folder, base, metric, untrained, pilots, forecast, worth, strategy, seconds, sentence}`.
 
-    `untrained`: name -> figure of who needs no training; `pilots`: [{share, rows, value, low, high, seconds}]; `forecast`: {rows, value, low, high} with
+    `base`: {name, chosen, why}: the base of the pilots, and which the catalogue would take for this task, machine and network. `untrained`: name -> figure of who needs no training; `pilots`: [{share, rows, value, low, high, seconds}]; `forecast`: {rows, value, low, high} with
     all training rows, an 80 % band; `worth`: what half as many rows again would add.
     """
     began = time.perf_counter()
-    recipe, _ = open_recipe(target, overrides, say)
+    recipe, origins = open_recipe(target, overrides, say)
+    recipe, base = with_base(recipe, origins, say)
     run = runs.create("", stem="advice")
     with run.lock(), Stopping() as stopping:
         run.update(status="running")
@@ -48,9 +51,22 @@ def advise(target: str | Path | None = None, overrides: Iterable[str] | Mapping 
         pilots = piloted(work, began + 60 * minutes, say)
         found = concluded(work, untrained, pilots)
         run.update(status="done")
-    found = {"run": run.name, "folder": str(run.path), **found, "seconds": round(time.perf_counter() - began, 1)}
+    found = {"run": run.name, "folder": str(run.path), "base": base, **found, "seconds": round(time.perf_counter() - began, 1)}
     write_json(run.path / "advice.json", {**found, "data": work.data.fingerprint, "model": recipe.model, "method": recipe.method.name})
     return Answered(found)
+
+
+def with_base(recipe, origins: Mapping, say: Say) -> tuple:
+    """The recipe on a base of the catalogue where nobody named one; else as it is. With {name, chosen, why}."""
+    here = machine()
+    chosen, why = choose(recipe.task.name, accelerator=here.accelerator, memory_free=here.accelerator_free if here.accelerator else here.memory_free)
+    named = "model" in origins and origins["model"].kind != "auto"
+    if not named:
+        recipe = dataclasses.replace(recipe, model=chosen)
+        say(Event("note", why))
+    elif chosen not in (recipe.model, "spruce"):
+        say(Event("note", f"the pilots are on {recipe.model}, as the recipe says; of the catalogue it would be {why.removeprefix('model ')}"))
+    return recipe, {"name": recipe.model, "chosen": chosen, "why": why}
 
 
 def piloted(work: Work, until: float, say: Say) -> list[dict]:

@@ -57,7 +57,7 @@ def check(
         answer["ok"] = not any(finding["level"] == "error" for finding in answer["findings"])
         answer["seconds"] = round(time.perf_counter() - began, 2)
         if report is not None:
-            answer["report"] = check_report.write(report, recipe.data.train, answer, examined, data)
+            answer["report"] = check_report.write(report, named(recipe.data), answer, examined, data)
         answer["shown"] = answer["shown"][:show]
     return Answered(answer)
 
@@ -70,9 +70,14 @@ def base_at_hand(name: str) -> ModelFacts | None:
         return None
 
 
+def named(data) -> str:
+    """What the data is called."""
+    return data.train or " + ".join(data.sources.values())
+
+
 def train_source(name: str) -> sources.Source | None:
     """Where training rows come from, where it can be read twice at no cost."""
-    return sources.locate(name)["train"] if name != "-" else None
+    return sources.locate(name)["train"] if name not in ("", "-") else None
 
 
 def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: Say) -> dict:

@@ -45,8 +45,9 @@ def export(run: str, to: str, *, precision: str = "", out: str | Path | None = N
     with staged_folder(folder, **facts) as staging:
         say(Event("phase", f"writing {to} ({precision})", {"name": "write"}))
         form.write(source, staging, precision)
-        if (card := opened.run.model_folder / "README.md").exists() and not (staging / "README.md").exists():
-            shutil.copyfile(card, staging / "README.md")
+        for kept in (opened.run.model_folder / "README.md", opened.run.calibration_file):
+            if kept.exists() and not (staging / kept.name).exists():
+                shutil.copyfile(kept, staging / kept.name)
         say(Event("phase", "comparing the copy with the model", {"name": "gate"}))
         findings = compare(opened, source, form.open(source, staging, precision), precision)
     manifest = verify(folder)

@@ -42,7 +42,7 @@ def fix(
             raise RecipeError(f"`--{name} {given}` is not known", code="R145", hint=f"one of: {', '.join(allowed)}")
     chosen = mending.chosen(fixes)
     recipe, _ = open_recipe(target, overrides, say)
-    source = sources.locate(recipe.data.train)["train"]
+    source = one_source(recipe.data)
     options = Options(pii=pii, balance=balance_by, against=against)
     key_file = Path(key) if key else mending.names_of(source)[0].with_name(f"{Path(source.name).name.split('.')[0] or 'data'}.key.json")
     if pii == "pseudonym" and "pii" in chosen:
@@ -95,10 +95,17 @@ def places(examined) -> dict[str, list[int]]:
     return {name: [at[entry["file"], entry["row"]] for entry in entries] for name, entries in examined.slices.items()}
 
 
+def one_source(data) -> sources.Source:
+    """The one data set of a recipe; RecipeError for a mixture."""
+    if data.sources:
+        raise RecipeError("data.sources names several data sets; one is repaired at a time", code="R201", field="data.sources", hint="luthier check FILE --fix, for each of them")
+    return sources.locate(data.train)["train"]
+
+
 def ask(target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, output: str | None = None, say: Say = silent) -> Answered:
     """Write the doubtful rows to a small CSV; returns `{file, rows, by_code}`."""
     recipe, _ = open_recipe(target, overrides, say)
-    source = sources.locate(recipe.data.train)["train"]
+    source = one_source(recipe.data)
     path = Path(output) if output else mending.names_of(source)[0].with_name(f"{Path(source.name).name.split('.')[0] or 'data'}.review.csv")
     with tempfile.TemporaryDirectory(prefix="luthier-review-") as folder:
         data = read_data(recipe, Path(folder) / "data", say, strict=False)

@@ -72,7 +72,7 @@ def summary_of(run: Run) -> dict:
 def task_of(run: Run, recipe: Recipe, max_new_tokens: int, *, tuned: bool = True):
     """A run's task with what its data settled; `tuned`, with the confidence that was fitted for its model."""
     task = task_with(recipe.lesson, labels_of(run), summary_of(run), max_new_tokens)
-    return task.calibrated(run.facts().get("calibration") or {}) if tuned and isinstance(task, Calibrating) else task
+    return task.calibrated(run.calibration()) if tuned and isinstance(task, Calibrating) else task
 
 
 def open_run(name: str, say: Say, *, tuned: bool = True) -> Opened:

@@ -1,5 +1,6 @@
 """`plan`: memory, time and disk for this machine before anything is loaded: fits, tight or no, and the one change that makes it fit."""
 import dataclasses
+import functools
 import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from luthier.models.tokenizer import load_tokenizer
 from luthier.preparation.renderer import Renderer
 from luthier.runs.events import Say, silent
 from luthier.runs.folder import runs_root
+from luthier.training.quantised import state_bytes
 from luthier.verbs.money import job_file, offers, read_providers
 from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.resolve import total_steps
@@ -71,6 +73,7 @@ def forecast(recipe, base, labels, order, longest: int, per_epoch: int, here) ->
     memory = plan_memory(
         recipe.model, recipe.method, rows=max(1, recipe.training.tokens_per_micro_batch // longest), length=longest, precision=recipe.training.precision,
         labels=max(2, len(labels)), gradient_checkpointing=recipe.training.gradient_checkpointing, device=here.device,
+        moments=functools.partial(state_bytes, recipe.training.optimizer),
     )
     per_pass = -(-order.steps_per_epoch // recipe.objective.examples_a_unit)
     steps = total_steps(recipe.training, per_pass)

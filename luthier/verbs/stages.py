@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from luthier import settings
-from luthier.data import dataset
+from luthier.data import dataset, mixture
 from luthier.data.dataset import DataSet
 from luthier.errors import DataError, RecipeError
 from luthier.methods.targets import new_weights
@@ -50,10 +50,11 @@ def open_recipe(target: str | Path | None, overrides: Iterable[str] | Mapping, s
         return mapping
 
     found, origins = recipes.load(target, overrides, guess=guess)
-    if not found.data.train:
-        raise RecipeError("the recipe names no data", code="R153", field="data.train", hint="set data.train to a file, a folder, a hub id or -")
+    first = next(iter(found.data.sources.values()), found.data.train)
+    if not first:
+        raise RecipeError("the recipe names no data", code="R153", field="data.train", hint="set data.train to a file, a folder, a hub id or -, or data.sources to several")
     if found.task is None:
-        mapping, sentence = recipe_of_data(found.data.train, columns=found.data.map, record=found.objective.record)
+        mapping, sentence = recipe_of_data(first, columns=found.data.map, record=found.objective.record)
         say(Event("note", sentence))
         task = mapping["task"] if isinstance(mapping["task"], dict) else {"name": mapping["task"]}
         found = dataclasses.replace(found, task=TASKS[task["name"]](**{key: value for key, value in task.items() if key != "name"}))
@@ -86,7 +87,8 @@ def read_data(recipe: Recipe, folder: Path, say: Say, *, strict: bool = True) ->
     """Read, check and split the data into a folder; with `strict`, findings of level error stop here."""
     task = recipe.lesson
     say(Event("phase", "data", {"name": "data"}))
-    return dataset.build(recipe.data, task=task.name, record=task.record, identity=task.identity, folder=folder, strict=strict, say=say)
+    build = mixture.build if recipe.data.sources else dataset.build
+    return build(recipe.data, task=task.name, record=task.record, identity=task.identity, folder=folder, strict=strict, say=say)
 
 
 def task_with(task, labels: Sequence[str], summary: Mapping, max_new_tokens: int, say: Say = silent):

@@ -28,6 +28,7 @@ from luthier.models.freshcheck import fresh_check
 from luthier.models.heads import Settling
 from luthier.models.load import facts
 from luthier.models.machine import machine
+from luthier.models.packing import keeps_apart
 from luthier.objectives.anchors import anchored, switched_off
 from luthier.objectives.materials import Materials, starting_model
 from luthier.preparation.part import part_of
@@ -35,9 +36,10 @@ from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
 from luthier.tasks.task import Calibrating, Guarded, Noising
-from luthier.training import checkpoint
+from luthier.training import checkpoint, quantised
 from luthier.verbs import forecasts
 from luthier.verbs.comparing import chosen_rows, compare, conclude
+from luthier.verbs.kinds import answered, compared, held_out
 from luthier.verbs.leading import asked_as_trained, leading, without_twice
 from luthier.verbs.lending import same_asking
 from luthier.verbs.materials import gather
@@ -47,6 +49,7 @@ from luthier.verbs.plan import forecast
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import total_steps
 from luthier.verbs.results import RunResult
+from luthier.verbs.sources import by_source, sources_of, validation_parts, weighed
 from luthier.verbs.stages import (
     DEMONSTRATION,
     load_base,
@@ -149,11 +152,15 @@ class Work:
     def go(self, *, resuming: bool) -> dict:
         began, energy = time.perf_counter(), joules()
         self.prepare()
-        before = self.baselines()
+        self.kinds = held_out(self.recipe.data, self.task, self.run.path / "held-out", self.records("train"), self.say)
+        before, kinds_before = self.baselines(), self.kinds_answered("base")
         self.tune(resuming)
         best_step = load_best(self.run, self.parameters, self.say)
         self.settle()
         verdict = self.judge(before)
+        if self.kinds:
+            options = {"seed": self.recipe.seed, "resamples": self.recipe.evaluation.resamples}
+            self.run.update(held_out=compared(self.kinds, kinds_before, self.kinds_answered("tuned"), headline=self.task.headline, say=self.say, **options))
         self.keep_model(best_step)
         cost = {"seconds": round(time.perf_counter() - began, 2), "tokens": self.tokens_read(), "threads": torch.get_num_threads(), "energy_joules": used(energy, joules())}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -169,6 +176,7 @@ class Work:
         here, base = machine(), facts(recipe.model)
         refuse_illegal(recipe.lesson, recipe.method, base)
         recipe.method.ready()
+        quantised.ready(recipe.training.optimizer)
         base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
         self.say(Event("note", base.sentence))
         self.data = read_data(recipe, run.data_folder, self.say)
@@ -184,6 +192,8 @@ class Work:
         )
         led = {"led": self.leading.records, "led_key": self.leading.key} if self.leading else {}
         self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say, **led)
+        self.tokens = weighed(recipe.data, self.data, self.tokens, objective=recipe.objective.name, seed=recipe.seed, say=self.say)
+        self.sources_key = self.tokens.stores["train"].key if self.data.mixture else ""
         self.mixed = mixed(recipe.data, self.tokens, task, self.renderer, objective=recipe.objective.name, folder=run.path / "mixed", seed=recipe.seed, say=self.say)
         self.tokens = self.mixed.tokens
         if self.share < 1:
@@ -198,7 +208,7 @@ class Work:
         self.test = chosen_rows(self.records("test"), self.recipe.evaluation.max_rows)
         run.update(
             seed=recipe.seed, versions=versions(), machine=vars(here), task=recipe.task.name, head=self.renderer.head, method=recipe.method.name, objective=recipe.objective.name,
-            data={"fingerprint": self.data.fingerprint, "file": recipe.data.train, "rows": {split: self.data.count(split) for split in ("train", "validation", "test")}},
+            data={"fingerprint": self.data.fingerprint, "file": recipe.data.train or " + ".join(recipe.data.sources.values()), "rows": {split: self.data.count(split) for split in ("train", "validation", "test")}},
             model={"name": recipe.model, "fingerprint": self.language_model.fingerprint, "parameters": base.parameters, "kind": base.kind, **card_facts(self.language_model.folder)},
             loads_in=self.recipe.method.loads_in(),
         )
@@ -268,6 +278,12 @@ class Work:
         self.beside.of_base(self.language_model, digest(self.data.fingerprint, self.language_model.fingerprint))
         return found
 
+    def kinds_answered(self, who: str) -> dict:
+        """What the model of the moment makes of the kinds of task that are held out."""
+        trained = str(checkpoint.pointed(self.run.path, "best")) if who == "tuned" else ""
+        key = digest(self.language_model.fingerprint, trained, str(self.recipe.evaluation.max_new_tokens))
+        return answered(self.kinds, self.run, self.task, self.language_model, self.renderer, who=who, key=key, say=self.say)
+
     # ---- the stretch --------------------------------------------------------------------------
     def tune(self, resuming: bool) -> None:
         """Apply the method and make the steps."""
@@ -275,7 +291,7 @@ class Work:
         self.suspicion = Suspicion(self.run.path / "first_look.json", self.task.headline, self.say)
         self.trainer = trainer = Trainer(
             self.run, self.network, self.parameters, self.objective, training, multiples=multiples(model, self.parameters, training), steps=total_steps(training, per_epoch), steps_per_epoch=per_epoch, seed=self.recipe.seed,
-            identity=self.identity(), look=Look(lambda scores: self.objective.validation(self.network, scores), self.validation_scores), headline=self.task.headline, say=self.say,
+            identity=self.identity(), look=Look(self.validation_loss, self.validation_scores), headline=self.task.headline, say=self.say,
         )
         self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
         if resuming and checkpoint.all_checkpoints(self.run.path):
@@ -293,12 +309,18 @@ class Work:
         recipe, model = self.recipe, self.language_model
         torch.manual_seed(recipe.seed)
         self.network = model.network = recipe.method.apply(model)
+        if recipe.training.packing and not keeps_apart(model):
+            raise RecipeError(
+                f"training.packing puts several texts in one row, and in a {model.family.name} network they would see each other", code="R158", field="training.packing",
+                hint="leave training.packing out: rows of like length side by side waste little",
+            )
         if isinstance(model.head, Settling):
             model.head.fit(self.tokens.stores["train"].values[:, 0], self.network)
         if recipe.training.gradient_checkpointing:
             self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self.network.enable_input_require_grads()
-        objective, training = recipe.objective.prepared(self.materials()), recipe.training
+        self.given = self.materials()
+        objective, training = recipe.objective.prepared(self.given), recipe.training
         self.parameters = {name: tensor for name, tensor in self.network.named_parameters() if tensor.requires_grad}
         self.objective = anchored(
             objective, head=model.head, network=self.network, l2=training.l2_to_start, kl=training.kl_to_base,
@@ -310,7 +332,7 @@ class Work:
         """What must be the same for a checkpoint to be continued."""
         flat = settings.flatten(settings.to_mapping(self.recipe))
         fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY)}
-        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, "led": self.leading.key if self.leading else "", "share": self.share, "torch": torch.__version__}
+        return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, **({"sources": self.sources_key} if self.sources_key else {}), "led": self.leading.key if self.leading else "", "share": self.share, "torch": torch.__version__}
 
     def materials(self) -> Materials:
         """What the objective works with."""
@@ -321,6 +343,22 @@ class Work:
             noise=self.task.noise(self.renderer, recipe.seed) if isinstance(self.task, Noising) else None,
             folder=self.run.path, kept=runs.runs_root() / ".kept", task=self.task, renderer=self.renderer, records=self.data.records, say=self.say,
         )
+
+    def validation_loss(self, scores: dict) -> tuple[float, float]:
+        """Summed loss and count over the validation split; of a mixture the mean loss of each source stands among the scores too."""
+        stores = self.given.stores
+        parts = validation_parts(self.data, stores["validation"]) if "validation" in stores else {}
+        if not parts:
+            return self.objective.validation(self.network, scores)
+        whole, total, count = stores["validation"], 0.0, 0.0
+        try:
+            for name, part in parts.items():
+                stores["validation"] = part
+                loss, learned = self.objective.validation(self.network, scores)
+                total, count, scores[f"loss of {name}"] = total + loss, count + learned, loss / (learned or 1.0)
+        finally:
+            stores["validation"] = whole
+        return total, count
 
     def validation_scores(self) -> dict[str, float]:
         rows = chosen_rows(self.records("validation"), self.recipe.training.validation_rows)
@@ -363,6 +401,8 @@ class Work:
         best = digest(self.data.fingerprint, self.language_model.fingerprint, str(checkpoint.pointed(self.run.path, "best")))
         beside = self.beside.of_tuned(self.language_model, best, {**before, **tuned})
         tuned["tuned"] = self.over_seeds(tuned["tuned"])
+        if owners := chosen_rows(sources_of(self.data, "test", self.tokens.kept.get("test", [])), self.recipe.evaluation.max_rows):
+            self.run.update(by_source=by_source([*before.values(), *tuned.values()], owners, self.task, self.test, seed=self.recipe.seed, resamples=self.recipe.evaluation.resamples))
         told = self.compare_with_forecasts(tuned["tuned"].metrics[self.task.headline].value)
         notice = "; ".join([*([DEMONSTRATION] if self.recipe.model == "spruce" else []), *told])
         return conclude(
@@ -424,6 +464,8 @@ class Work:
         self.say(Event("phase", "save and reload", {"name": "save and reload"}))
         with staged_folder(self.run.model_folder, step=best_step, base=self.language_model.fingerprint) as folder:
             self.recipe.method.save(self.network, self.language_model, folder)
+            if isinstance(self.task, Calibrating):
+                write_json(folder / runs.CALIBRATION, self.run.facts().get("calibration") or {})
         probes = [self.tokens.stores["train"][index].tokens.tolist()[:64] for index in range(min(4, len(self.tokens.stores["train"])))]
         found = fresh_check(self.network, self.language_model, self.recipe.method, self.run.model_folder, probes)
         self.run.update(reload=found)

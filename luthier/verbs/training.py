@@ -12,9 +12,8 @@ from luthier.preparation.order import Order
 from luthier.preparation.store import TokenStore
 from luthier.runs.events import Event, Say
 from luthier.runs.folder import Run
-from luthier.training import checkpoint
+from luthier.training import checkpoint, optimizer, quantised
 from luthier.training.loop import Step, train
-from luthier.training.optimizer import adamw, load_state, state_tensors
 from luthier.training.schedule import Schedule, warmup_steps
 from luthier.training.settings import TrainingSettings
 from luthier.training.watch import Watch
@@ -30,6 +29,14 @@ def order_of(store: TokenStore, settings: TrainingSettings, seed: int, context: 
         store.lengths, batch_size=settings.batch_size, tokens_per_micro_batch=settings.tokens_per_micro_batch,
         seed=seed, packing=settings.packing, context=context,
     )
+
+
+def optimizer_of(settings: TrainingSettings, network, trainable: dict, multiples: Mapping[str, float]):
+    """The optimizer that the recipe names, over these weights of the network; those named in `multiples` learn at so many times the rate."""
+    how = {"weight_decay": settings.weight_decay, "beta1": settings.beta1, "beta2": settings.beta2, "epsilon": settings.epsilon, "multiples": multiples}
+    if settings.optimizer not in quantised.KINDS:
+        return optimizer.adamw(trainable, **how)
+    return quantised.make(settings.optimizer, trainable, exact=quantised.embeddings(network), **how)
 
 
 @dataclass
@@ -55,7 +62,8 @@ class Trainer:
         self.run, self.network, self.parameters, self.objective, self.settings = run, network, trainable, objective, settings
         self.steps, self.steps_per_epoch, self.seed, self.look, self.headline, self.say = steps, steps_per_epoch, seed, look, headline, say
         self.schedule = Schedule(settings.learning_rate, steps, warmup_steps(settings.warmup, steps), settings.schedule)
-        self.optimizer = adamw(trainable, weight_decay=settings.weight_decay, beta1=settings.beta1, beta2=settings.beta2, epsilon=settings.epsilon, multiples=multiples)
+        self.moments = quantised if settings.optimizer in quantised.KINDS else optimizer
+        self.optimizer = optimizer_of(settings, network, trainable, multiples)
         self.state = checkpoint.State(0, 0, 0.0, identity=identity)
         self.watch = Watch(max_nonfinite=settings.max_nonfinite)
         self.baseline: float | None = None
@@ -70,7 +78,7 @@ class Trainer:
         self.allow(allowed, folder, state)
         weights, moments = checkpoint.tensors_of(folder)
         checkpoint.load_weights(self.parameters, weights, folder)
-        load_state(self.optimizer, self.parameters, moments)
+        self.moments.load_state(self.optimizer, self.parameters, moments)
         checkpoint.repoint(self.run.path, folder, state)
         state.identity = self.state.identity
         self.state, self.watch = state, dataclasses.replace(self.watch, **state.watch)
@@ -208,7 +216,7 @@ class Trainer:
         history = [row for row in self.run.rows("metrics.jsonl")]
         epochs = self.steps / self.steps_per_epoch
         return checkpoint.save(
-            folder.parent, self.state, self.parameters, state_tensors(self.optimizer, self.parameters),
+            folder.parent, self.state, self.parameters, self.moments.state_tensors(self.optimizer, self.parameters),
             checkpoint.trainer_state(self.state, history, self.steps, epochs),
         )
 

@@ -70,6 +70,21 @@ def test_the_sample_world_has_summaries(tmp_path):
             assert field not in row["slots"] or row["slots"][field] in row["target"], "what the letter names, the line names"
 
 
+def test_the_sample_world_has_numbers_that_words_tell(tmp_path):
+    """The number is that of label and slots, and a linear model over words finds part of it but not all."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import Ridge
+
+    path = samples.write(tmp_path / "shop", kind="priorities", rows=400, seed=1)
+    data = build(DataSettings(train=str(path)), task="regression", folder=tmp_path / "data")
+    records = data.records("train") + data.records("validation") + data.records("test")
+    assert data.ok and len(records) == 400 and {record.value for record in records} <= {float(number) for number in range(1, 11)}
+    vectors, values = TfidfVectorizer().fit_transform([record.text for record in records]), [record.value for record in records]
+    off = abs(Ridge().fit(vectors[:300], values[:300]).predict(vectors[300:]) - values[300:]).mean()
+    plain = sum(abs(value - sum(values[:300]) / 300) for value in values[300:]) / 100
+    assert off < 0.75 * plain and off > 0.1
+
+
 def test_wrong_values_have_their_place():
     values = {"source": "hello", "target": 5}
     found = convert(row_of(values), guess([row_of({"source": "a", "target": "b"})], "a.jsonl"))

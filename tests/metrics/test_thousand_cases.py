@@ -44,14 +44,28 @@ def chrf(count):
 def rouge(count):
     from rouge_score.rouge_scorer import RougeScorer
 
-    oracle = RougeScorer(["rougeL"])
+    oracle = RougeScorer(["rouge1", "rouge2", "rougeL"])
     for case in range(count):
         draw = random.Random(case)
         reference, answer = words(draw), words(draw)
-        assert abs(text.rouge_l([reference], [answer]).value - oracle.score(reference, answer)["rougeL"].fmeasure) < 1e-9, case
+        found, wanted = text.rouge([reference], [answer]), oracle.score(reference, answer)
+        assert all(abs(found[ours].value - wanted[theirs].fmeasure) < 1e-9 for ours, theirs in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL"))), case
 
 
-CASES = {"scikit-learn": labels, "sacrebleu": chrf, "rouge-score": rouge}
+def bleu(count):
+    from sacrebleu.metrics import BLEU
+
+    for case in range(count):
+        draw = random.Random(case)
+        references, answers = [[words(draw) for _ in range(draw.randint(1, 5))] for _ in range(2)]
+        answers = [(answers + references)[draw.randrange(len(answers))] if draw.random() < 0.5 else each for each in references]
+        cut = draw.choice(["13a", "char", "none"])
+        found, oracle = text.bleu(references, answers, tokenizer=cut), BLEU(tokenize=cut)
+        assert abs(found.value - oracle.corpus_score(answers, [references]).score) < 1e-9, case
+        assert found.signature == f"BLEU|{oracle.get_signature()}", case
+
+
+CASES = {"scikit-learn": labels, "sacrebleu": chrf, "rouge-score": rouge, "sacrebleu-bleu": bleu}
 
 
 @pytest.mark.parametrize("library", CASES)

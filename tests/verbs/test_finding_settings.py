@@ -32,6 +32,19 @@ def test_advice_then_training_then_the_forecast_is_held_against_what_happened(ba
     assert len(kept) == 1 and kept[0]["run"] == found["run"] and kept[0]["inside"] == (kept[0]["low"] <= kept[0]["happened"] <= kept[0]["high"])
 
 
+def test_the_base_of_the_pilots_is_chosen_where_nobody_named_one(base, chats, here, monkeypatch):
+    """A data file alone: the catalogue chooses by task, machine and network and says why; a base that is named stays, and the choice is told beside it."""
+    asked, notes = [], []
+    monkeypatch.setattr("luthier.verbs.advise.choose", lambda task, **how: asked.append((task, how)) or (str(base), "model tiny: the largest for chat"))
+    words = {key: value for key, value in QUICK.items()} | {"training.max_steps": 4}
+    found = luthier.advise(chats, words, minutes=0.0001, say=lambda event: notes.append(event.message)).to_dict()
+    assert found["base"] == {"name": str(base), "chosen": str(base), "why": "model tiny: the largest for chat"} and "model tiny: the largest for chat" in notes
+    assert asked[0][0] == "chat" and set(asked[0][1]) == {"accelerator", "memory_free"}
+    monkeypatch.setattr("luthier.verbs.advise.choose", lambda task, **how: ("other/base", "model other/base: larger"))
+    found = luthier.advise(chats, {**words, "model": str(base)}, minutes=0.0001, say=lambda event: notes.append(event.message)).to_dict()
+    assert found["base"]["name"] == str(base) and found["base"]["chosen"] == "other/base" and any("it would be other/base: larger" in note for note in notes)
+
+
 def test_little_time_is_little_advice(base, chats, here):
     found = luthier.advise(chats, {"model": str(base), **QUICK, "training.max_steps": 10}, minutes=0.0001).to_dict()
     assert len(found["pilots"]) == 1 and found["forecast"] is None and found["strategy"] == "undecided" and "more minutes" in found["sentence"]

@@ -5,7 +5,11 @@ import pytest
 import torch
 
 import luthier
-from luthier.files import read_json
+from luthier.errors import CheckpointError
+from luthier.files import read_json, seal
+from luthier.verbs.export import export
+from luthier.verbs.serving import open_models
+from luthier.verbs.verify import verify
 
 QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamples": 200, "training.validation_rows": 8, "method": "full", "training.learning_rate": 5e-3}
 COLOURS = ["red", "blue", "green"]
@@ -74,11 +78,32 @@ def test_confidence_is_calibrated_on_validation(tiny_bert, here):
     assert "ece" in figures and result.verdict["metric"] == "macro_f1"
     page = (run / "report.html").read_text()
     assert "Sure and right" in page and "temperature" in page
-    sure = luthier.predict("noisy", "red thing 301").to_dict()["answers"][0]["confidence"]
-    facts = read_json(run / "run.json")
-    facts["calibration"]["temperature"] = 20.0
+    assert f"divide the logits by {fitted['temperature']:.4g}" in (run / "model" / "README.md").read_text()
+    assert_the_model_keeps_it(run, fitted)
+
+
+def assert_the_model_keeps_it(run, fitted):
+    """What was fitted lies in the model's folder: it is verified with it, found by every loader, and goes with every copy."""
+    sure = lambda: luthier.predict("noisy", "red thing 301").to_dict()["answers"][0]["confidence"]
+    kept, before, facts = run / "model" / "calibration.json", sure(), read_json(run / "run.json")
+    assert read_json(kept) == fitted
+    del facts["calibration"]
     (run / "run.json").write_text(json.dumps(facts))
-    assert luthier.predict("noisy", "red thing 301").to_dict()["answers"][0]["confidence"] < sure, "the temperature is used"
+    assert sure() == before, "a run whose run.json says nothing of it"
+    assert open_models(["noisy"], max_rows=2)[1][0].task.temperature == fitted["temperature"]
+    copy = run / "export" / "merged-f32"
+    export("noisy", "merged")
+    assert read_json(copy / "calibration.json") == fitted and verify(copy).to_dict()["ok"]
+    manifest = read_json(run / "model" / "manifest.json")
+    kept.write_text(json.dumps({**fitted, "temperature": 20.0}))
+    with pytest.raises(CheckpointError, match="calibration.json"):
+        sure()
+    seal(run / "model", {name: value for name, value in manifest.items() if name != "files"})
+    assert sure() < before, "the temperature is used"
+    kept.unlink()
+    (run / "run.json").write_text(json.dumps({**facts, "calibration": fitted}))
+    seal(run / "model", {name: value for name, value in manifest.items() if name != "files"})
+    assert sure() == before, "a run from before the file"
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from luthier.data.samples import chat, defects, documents, entities, preferences, summaries, sums, tickets
+from luthier.data.samples import chat, defects, documents, entities, preferences, priorities, summaries, sums, tickets
 from luthier.data.samples.draws import Draws
 from luthier.data.samples.overlap import overlap
 from luthier.data.samples.truth import correct, key, read
@@ -18,7 +18,7 @@ from luthier.errors import RecipeError
 from luthier.files import write_file
 
 __all__ = ["KINDS", "Sample", "correct", "generate", "key", "make", "read", "write"]
-KINDS = {"chat": chat, "tickets": tickets, "entities": entities, "summaries": summaries, "preferences": preferences, "sums": sums}
+KINDS = {"chat": chat, "tickets": tickets, "entities": entities, "summaries": summaries, "priorities": priorities, "preferences": preferences, "sums": sums}
 FAULTY = ("chat", "tickets")
 """Kinds in which faults can be planted."""
 VERSION = 1
@@ -71,7 +71,7 @@ def _distinct(part, count: int, draws: Draws) -> list[dict]:
 
 def generate(kind: str, *, rows: int, seed: int, defects: bool = False) -> list[dict]:
     """Rows as dicts: chat {"messages", "truth", "template", "slots"}, tickets {"text", "label", "template", "slots"}, entities
-    {"text", "spans", "template", "slots"}, summaries {"source", "target", "template", "slots"}.
+    {"text", "spans", "template", "slots"}, summaries {"source", "target", "template", "slots"}, priorities {"text", "score", "template", "slots"}.
 
     No two rows share template and slot values (chat: not even intent and slot values), unless `defects` plants duplicates.
     """
@@ -82,7 +82,7 @@ def write(folder: Path | str, *, kind: str, rows: int, seed: int, defects: bool 
     """Write a sample and return the path of its main file.
 
     chat: `chat.jsonl` ({"messages"} a line), `truth.jsonl` (key, facts, says, never) and `papers.md`, what the shop knows; tickets: `tickets.csv`
-    (text,label); entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line); summaries: `summaries.jsonl`. All:
+    (text,label); entities: `entities.jsonl` ({"text", "spans": [{"start", "end", "label"}]} a line); summaries: `summaries.jsonl`; priorities: `priorities.jsonl` ({"text", "score"} a line). All:
     preferences: `preferences.jsonl` ({"prompt", "chosen", "rejected"} a line); sums: `sums.jsonl` ({"prompt", "reference", "instrument"}) and
     `sums.grader.json`, which rewards their answers;
     `sample.json` (kind, rows, seed, version, 13-gram overlap of a tenth with the rest). With `defects`: `held_out.jsonl|csv`, some of whose
@@ -128,6 +128,10 @@ def _spans(rows: list[dict]) -> str:
     return "".join(json.dumps({"text": row["text"], "spans": row["spans"]}, ensure_ascii=False) + "\n" for row in rows)
 
 
+def _scores(rows: list[dict]) -> str:
+    return "".join(json.dumps({"text": row["text"], "score": row["score"]}, ensure_ascii=False) + "\n" for row in rows)
+
+
 def _pairs(rows: list[dict]) -> str:
     return "".join(json.dumps({"source": row["source"], "target": row["target"]}, ensure_ascii=False) + "\n" for row in rows)
 
@@ -140,7 +144,7 @@ def _sums(rows: list[dict]) -> str:
     return "".join(json.dumps({name: row[name] for name in ("prompt", "reference", "instrument")}, ensure_ascii=False) + "\n" for row in rows)
 
 
-FILES = {"chat": ("chat.jsonl", _jsonl), "tickets": ("tickets.csv", _csv), "entities": ("entities.jsonl", _spans), "summaries": ("summaries.jsonl", _pairs), "preferences": ("preferences.jsonl", _preferences), "sums": ("sums.jsonl", _sums)}
+FILES = {"chat": ("chat.jsonl", _jsonl), "tickets": ("tickets.csv", _csv), "entities": ("entities.jsonl", _spans), "summaries": ("summaries.jsonl", _pairs), "priorities": ("priorities.jsonl", _scores), "preferences": ("preferences.jsonl", _preferences), "sums": ("sums.jsonl", _sums)}
 """The main file of each kind, and how its rows are written."""
 
 

@@ -126,7 +126,13 @@ def quick_start(run: RunFiles) -> str:
         code = f'from transformers import AutoModelFor{kind}, AutoTokenizer\n\nmodel = AutoModelFor{kind}.from_pretrained("model")'
     code += '\ntokenizer = AutoTokenizer.from_pretrained("model")'
     command = f'luthier predict {run.name} "your text"'
-    return f"{fenced(code, 'python')}\n\nOr with Luthier, in the folder that holds `runs/`:\n\n{fenced(command, 'sh')}"
+    return "\n\n".join(part for part in (fenced(code, "python"), confidence(run), "Or with Luthier, in the folder that holds `runs/`:", fenced(command, "sh")) if part)
+
+
+def confidence(run: RunFiles) -> str:
+    """What stock libraries must do for probabilities that mean what they say; Luthier does it by itself."""
+    temperature = number(inner(run.facts, "calibration").get("temperature"))
+    return f"For calibrated probabilities divide the logits by {temperature:.4g} first (`calibration.json`); Luthier does." if temperature else ""
 
 
 def losses(run: RunFiles) -> str:
