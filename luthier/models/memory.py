@@ -92,6 +92,7 @@ def require_room(plan: MemoryPlan, free: int) -> None:
         "activations": "halve training.tokens_per_micro_batch, or set training.gradient_checkpointing=true; neither changes what is learned",
         "loss": "halve training.tokens_per_micro_batch; it does not change what is learned",
         "working": "halve training.tokens_per_micro_batch; it does not change what is learned", "libraries": "close other programs",
+        "optimizer": "training.optimizer=adamw_8bit keeps its moments in a quarter of that, or method=lora learns a small part of the weights",
     }
     raise DoesNotFit(
         f"this training needs about {plan.total / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free; the largest part is {largest}", code="M101",

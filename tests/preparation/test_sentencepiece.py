@@ -116,6 +116,26 @@ def test_controls_in_the_data_stay_text_and_answers_end(pieces):
     renderer.close()
 
 
+@pytest.mark.parametrize("name", ["t5", "llama"])
+def test_words_with_tags_have_the_ids_of_their_text(name, pieces):
+    """A text cut into words and encoded word by word has the ids of the whole; every tag stands on the first piece of its word."""
+    folder, _ = pieces[name]
+    tokenizer, template, _ = load_tokenizer(folder, folder)
+    renderer, draw = Renderer(tokenizer, template, 256, head="token_class"), random.Random(5)
+    for _ in range(100):
+        words = ["".join(draw.choices("abcdefghij", k=draw.randrange(1, 6))) if draw.random() < 0.6 else draw.choice([*COLOURS, *THINGS, "euros,", "müde", "42"]) for _ in range(draw.randrange(1, 9))]
+        text, places, at = " ".join(words), [], 0
+        for word in words:
+            places.append((at, at + len(word)))
+            at += len(word) + 1
+        classes = [draw.randrange(1, 9) for _ in words]
+        (item,) = renderer.tagged([(text, places, classes)])[0].examples
+        assert item.tokens.tolist() == renderer.text(text)
+        tagged = [(int(token), int(target)) for token, target, weight in zip(item.tokens, item.targets, item.weights, strict=True) if weight > 0]
+        assert [target for _, target in tagged] == classes and all(tokenizer.convert_ids_to_tokens(token).startswith("▁") for token, _ in tagged)
+    renderer.close()
+
+
 def test_the_prompt_of_training_is_the_prompt_of_prediction(pieces):
     folder, _ = pieces["llama"]
     tokenizer, template, _ = load_tokenizer(folder, folder)

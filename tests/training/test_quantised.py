@@ -130,6 +130,24 @@ def test_a_run_is_killed_and_goes_on_with_the_same_bits(tmp_path, monkeypatch, t
     assert any(tensor.dtype == torch.uint8 for tensor in moments.values()), "8 bits were used"
 
 
+def test_the_plan_knows_the_optimizer(tiny_llama, monkeypatch):
+    import functools
+
+    from luthier.errors import DoesNotFit
+    from luthier.methods import METHODS
+    from luthier.models.memory import MemoryPlan, plan_memory, require_room
+
+    monkeypatch.setattr(quantised, "SMALL", 512)
+    plans = {name: plan_memory(str(tiny_llama), METHODS["full"](), rows=1, length=16, moments=functools.partial(quantised.state_bytes, name)) for name in ("adamw", "adamw_8bit")}
+    assert plans["adamw"].parts["optimizer"] == 8 * plans["adamw"].trainable == plan_memory(str(tiny_llama), METHODS["full"](), rows=1, length=16).parts["optimizer"]
+    embedding = 263 * 32
+    learned = plans["adamw_8bit"].trainable - embedding
+    assert 8 * embedding + 2 * learned < plans["adamw_8bit"].parts["optimizer"] < 8 * embedding + 2.6 * learned, "a quarter, but for the embedding and norms"
+    with pytest.raises(DoesNotFit) as caught:
+        require_room(MemoryPlan({"weights": 10, "optimizer": 100}), 50)
+    assert "adamw_8bit" in caught.value.hint
+
+
 def test_what_cannot_be_had_is_a_sentence_before_anything_is_read(monkeypatch, tmp_path, tiny_llama):
     (tmp_path / "rows.csv").write_text("text,label\na,b\n")
     monkeypatch.chdir(tmp_path)
