@@ -1,11 +1,13 @@
 """Tasks beside a reference at the same budget on the same base, one command each; a Markdown table is printed.
 
     python benchmarks/tasks.py wnut17 DATA --epochs 3          # spans: all-MiniLM-L6-v2, full, against the Transformers Trainer
+    python benchmarks/tasks.py sms DATA --rows 400 --test 800  # spam or not: all-MiniLM-L6-v2, full and LoRA, against the Trainer, a linear probe and TF-IDF
     python benchmarks/tasks.py shakespeare DATA --seeds 5      # stories260K learns Tiny Shakespeare, 150 steps of 8 x 128 tokens; forgetting of its stories
 
 DATA is the folder of development data (`../shared/data`). Trainings run in processes of their own, one thread unless `--threads` says otherwise.
 """
 import argparse
+import csv
 import importlib.util
 import json
 import random
@@ -52,6 +54,32 @@ def wnut17(arguments) -> None:
             print(f"| {name} | {interval([figures['span_f1'][key] for key in ('value', 'low', 'high')])} | {figures['span_precision']['value']:.3f} | {figures['span_recall']['value']:.3f} | {minutes} |", flush=True)
         found = reference(run, arguments)
         print(f"| Transformers Trainer | {interval(found['span_f1'])} | {found['precision']:.3f} | {found['recall']:.3f} | {found['minutes']:.1f} |")
+
+
+# ---- SMS spam -----------------------------------------------------------------------------------
+def sms(arguments) -> None:
+    """Accuracy and macro-F1 on rows drawn by lot, one row of each text."""
+    lines = (arguments.data / "classification" / "justmarkham__pycon-2016-tutorial" / "data" / "sms.tsv").read_text(encoding="utf-8").splitlines()
+    rows = list(dict.fromkeys(tuple(line.split("\t", 1)[::-1]) for line in lines if "\t" in line))
+    random.Random(arguments.seed).shuffle(rows)
+    with tempfile.TemporaryDirectory(prefix="sms-") as scratch:
+        work = Path(scratch)
+        for name, part in (("train", rows[: arguments.rows]), ("test", rows[arguments.rows : arguments.rows + arguments.test])):
+            with open(work / f"{name}.csv", "w", encoding="utf-8", newline="") as stream:
+                csv.writer(stream).writerows([("text", "category"), *part])
+        print("| who | accuracy | macro-F1 | minutes of training |\n| --- | --- | --- | --- |")
+        for method in ("full", "lora"):
+            contestants = '["majority","tfidf","nearest_embedding","probe","tuned"]' if method == "full" else '["tuned"]'
+            luthier(work, "train", "train.csv", "data.test=test.csv", f"model={minilm()}", f"method={method}", f"training.epochs={float(arguments.epochs)}", f"training.threads={arguments.threads}",
+                    f"seed={arguments.seed}", f"evaluation.contestants={contestants}", "training.early_stopping=0", "--name", method)
+            run = work / "runs" / method
+            steps = [row for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if row["kind"] == "train"]
+            for name, values in json.loads((run / "evaluation" / "results.json").read_text())["contestants"].items():
+                figures = [interval([values["metrics"][metric][key] for key in ("value", "low", "high")]) for metric in ("accuracy", "macro_f1")]
+                print(f"| {method if name == 'tuned' else name} | {' | '.join(figures)} | {sum(step['seconds'] for step in steps) / 60 if name == 'tuned' else 0:.1f} |", flush=True)
+        words = [sys.executable, str(Path(__file__).with_name("quality.py")), "--reference-of", str(work / "runs" / "full"), "--epochs", str(arguments.epochs), "--threads", str(arguments.threads), "--seed", str(arguments.seed)]
+        found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        print(f"| {found['who']} | {interval(found['accuracy'])} | {interval(found['macro_f1'])} | {found['minutes']:.1f} |")
 
 
 def interval(values) -> str:
@@ -171,16 +199,18 @@ def nats(model, examples: list) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["wnut17", "shakespeare"])
+    parser.add_argument("what", choices=["wnut17", "shakespeare", "sms"])
     parser.add_argument("data", type=Path)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--test", type=int, default=800)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     random.seed(arguments.seed)
-    {"wnut17": wnut17, "shakespeare": shakespeare}[arguments.what](arguments)
+    {"wnut17": wnut17, "shakespeare": shakespeare, "sms": sms}[arguments.what](arguments)
 
 
 if __name__ == "__main__":
