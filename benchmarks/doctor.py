@@ -1,12 +1,13 @@
 """The data doctor against planted defects: precision and recall of every check, false alarms on clean data, speed and memory, and what the repair is worth.
 
     python -m benchmarks.doctor planted      every defect, rates and seeds, on real data and on samples
+    python -m benchmarks.doctor poison       triggers of a word, a phrase, a suffix in 1 % of the rows
     python -m benchmarks.doctor clean        findings of level error on clean data
     python -m benchmarks.doctor exact        exact duplicates, exact leakage, format errors
     python -m benchmarks.doctor near         near duplicates, on rows without natural ones, judged by an independent count of words that differ
     python -m benchmarks.doctor labels       precision at the planted count on banking77
-    python -m benchmarks.doctor private      spans of the Presidio synthetic set
-    python -m benchmarks.doctor speed        one million rows: rows a second, peak memory
+    python -m benchmarks.doctor private      spans of texts from other templates, held out, and of the Presidio synthetic set
+    python -m benchmarks.doctor speed        one million rows: rows a second, peak memory; --like gsm8k: rows of that length
     python -m benchmarks.doctor repair       test accuracy: damaged, fixed, clean
 
 Data is read from LUTHIER_TEST_DATA (default ../shared/data).
@@ -26,6 +27,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import planting
+from benchmarks.private_spans import generate as generate_spans
 from luthier.data import doctor, mending
 from luthier.data.checks import SAMPLE_CHECKS, STREAM_CHECKS
 from luthier.data.dataset import build
@@ -131,6 +133,22 @@ def planted(sets: list[str], rates: list[float], seeds: int) -> None:
                     recalls.append(len(found & truth) / max(1, len(truth)))
                     precisions.append(len(found & truth) / max(1, len(found)))
                 print(f"| {defect} | {name} | {rate:.0%} | {seeds} | {statistics.mean(recalls):.3f} | {statistics.mean(precisions):.3f} | {len(natural) / len(clean):.2%} |", flush=True)
+
+
+def poison(sets: list[str], seeds: int, first: int) -> None:
+    """Triggers in 1 % of the rows: recall, and the share of clean rows that are told with them; and what is told of the clean set."""
+    print("| set | trigger | seed | recall | clean rows told |\n| --- | --- | --- | --- | --- |")
+    for name in sets:
+        clean = SETS[name][0]()
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"| {name} | none | | | {len(told(clean, 'D508', Path(folder), only={'poison'})) / len(clean):.2%} |", flush=True)
+        for kind in ("word", "phrase", "suffix"):
+            for seed in range(first, first + seeds):
+                rows = [dict(row) for row in clean]
+                truth = planting.poison(kind)(rows, 0.01, random.Random(seed))
+                with tempfile.TemporaryDirectory() as folder:
+                    found = told(rows, "D508", Path(folder), only={"poison"})
+                print(f"| {name} | {kind} | {seed} | {len(found & truth) / len(truth):.3f} | {len(found - truth) / (len(rows) - len(truth)):.2%} |", flush=True)
 
 
 def clean() -> None:
@@ -244,7 +262,7 @@ def labels(seeds: int) -> None:
 
     from luthier.data.checks import suspects
     from luthier.data.columns import Batch, Facets
-    from luthier.data.sample import Sample, reduced, tfidf
+    from luthier.data.sample import Sample
 
     for rate in (0.05, 0.1):
         for seed in range(seeds):
@@ -255,44 +273,67 @@ def labels(seeds: int) -> None:
             for at in range(0, len(rows), 4096):
                 sample.see(Batch(at, 0, [Facets((row["text"], "", "")) for row in rows[at : at + 4096]]))
             label_N = np.array([names.index(row["label"]) for row in rows])
-            predicted = suspects.predict(reduced(tfidf(*sample.close().words(0)), suspects.DIMENSIONS), label_N, len(names))
+            texts = {}
+            group_N = np.array([texts.setdefault(" ".join(row["text"].lower().split()), len(texts)) for row in rows])
+            predicted = suspects.predict(sample.close().input_vectors, label_N, len(names), group_N)
             first = set(suspects.ranked(predicted, label_N)[: len(truth)].tolist())
             found = set(suspects.suspects(predicted, label_N)[0].tolist())
             print(f"wrong labels, {rate:.0%}, seed {seed}: precision at {len(truth)}: {len(first & truth) / len(truth):.3f}; told {score(found, truth)}", flush=True)
 
 
-def private() -> None:
-    """Spans of the Presidio synthetic set, for the types that are found without a model."""
+def private(seeds: int) -> None:
+    """Spans for the types that are found without a model: of texts that the rules were not written on, and of the Presidio synthetic set, on which they were."""
+    for half in ("held_out",) if seeds else ("development",):
+        for seed in range(max(1, seeds)):
+            judged(f"{half} templates, 2,000 texts, seed {seed}", generate_spans(half, 2000, seed))
     kinds = {"EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "CREDIT_CARD": "card", "IBAN_CODE": "iban", "US_SSN": "identity", "IP_ADDRESS": "ip"}
     rows = json.loads((DATA / "token_classification/microsoft__presidio-research/data/synth_dataset_v2.json").read_text(encoding="utf-8"))
+    judged("Presidio synthetic set, rules developed on it", [(row["full_text"], [(span["start_position"], span["end_position"], kinds[span["entity_type"]]) for span in row["spans"] if span["entity_type"] in kinds]) for row in rows])
+
+
+def judged(name: str, rows: list[tuple[str, list]]) -> None:
+    """Recall and precision of spans: met by one of the same kind."""
     hit, missed, false = Counter(), Counter(), Counter()
-    for row in rows:
-        wanted = [(span["start_position"], span["end_position"], kinds[span["entity_type"]]) for span in row["spans"] if span["entity_type"] in kinds]
-        found = scan(row["full_text"])
-        meet = lambda one, other: one[0] < other[1] and other[0] < one[1] and one[2] == other[2]
+    meet = lambda one, other: one[0] < other[1] and other[0] < one[1] and one[2] == other[2]
+    for text, wanted in rows:
+        found = scan(text)
         for span in wanted:
             (hit if any(meet(span, other) for other in found) else missed)[span[2]] += 1
         false.update(span.kind for span in found if not any(meet(span, other) for other in wanted))
-    for kind in {*hit, *missed, *false}:
-        print(f"{kind}: {hit[kind]} found, {missed[kind]} missed, {false[kind]} false")
-    print(f"private spans: recall {hit.total() / (hit.total() + missed.total()):.4f}, precision {hit.total() / (hit.total() + false.total()):.4f}")
+    listed = "; ".join(f"{kind} {hit[kind]} found, {missed[kind]} missed, {false[kind]} false" for kind in sorted({*hit, *missed, *false}))
+    print(f"{name}: recall {hit.total() / (hit.total() + missed.total()):.4f}, precision {hit.total() / (hit.total() + false.total()):.4f} ({listed})", flush=True)
 
 
-def speed(count: int) -> None:
-    """Rows of about 20 words with labels; the stream checks alone, and the whole check, each in a process of its own."""
+def speed(count: int, like: str) -> None:
+    """Rows of about 20 words with a label, or questions and answers as long as GSM8K's; the stream checks alone, and the whole check, in a process of their own."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "rows.jsonl"
-        rng = random.Random(0)
-        base = [row["text"].split() for row in tickets()]
-        names = [row["label"] for row in tickets()]
-        vocabulary = [word for words in base for word in words]
         with open(path, "w", encoding="utf-8") as stream:
-            for at in range(count):
-                words = list(base[at % len(base)])
-                for _ in range(len(words) // 2):
-                    words[rng.randrange(len(words))] = rng.choice(vocabulary)
-                stream.write(json.dumps({"text": f"{' '.join(words)} {at}", "label": names[at % len(names)]}) + "\n")
+            stream.writelines(json.dumps(row) + "\n" for row in (short_rows if like == "tickets" else long_rows)(count))
         subprocess.run([sys.executable, "-m", "benchmarks.doctor", "speed-one", str(path)], check=True)
+
+
+def short_rows(count: int):
+    """Tickets with half of their words drawn anew."""
+    rng = random.Random(0)
+    base = [row["text"].split() for row in tickets()]
+    names = [row["label"] for row in tickets()]
+    vocabulary = [word for words in base for word in words]
+    for at in range(count):
+        words = list(base[at % len(base)])
+        for _ in range(len(words) // 2):
+            words[rng.randrange(len(words))] = rng.choice(vocabulary)
+        yield {"text": f"{' '.join(words)} {at}", "label": names[at % len(names)]}
+
+
+def long_rows(count: int):
+    """Sentences of GSM8K's questions and answers, as many as a row there has, drawn by lot."""
+    rng, rows = random.Random(0), gsm8k()
+    sentences = [[part for row in rows for part in row[key].replace("\n", " ").split(". ")] for key in ("question", "answer")]
+    for at in range(count):
+        row = rows[at % len(rows)]
+        said = [". ".join(rng.choice(some) for _ in row[key].replace("\n", " ").split(". ")) for key, some in zip(("question", "answer"), sentences)]
+        yield {"question": f"{said[0]} {at}?", "answer": f"{said[1]}."}
 
 
 def speed_one(path: str) -> None:
@@ -327,7 +368,7 @@ def damage(rows: list[dict], seed: int) -> list[dict]:
     return rows
 
 
-def repair(seeds: int) -> None:
+def repair(seeds: int, ways: list[str]) -> None:
     """Accuracy on the test file of a linear model over words, trained on damaged, fixed and clean rows by the same recipe."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -340,7 +381,7 @@ def repair(seeds: int) -> None:
         model = LogisticRegression(C=10, max_iter=100).fit(words.fit_transform([row["text"] for row in rows]), [row["label"] for row in rows])
         return float((model.predict(words.transform([row["text"] for row in test])) == [row["label"] for row in test]).mean())
 
-    clean = accuracy(banking())
+    clean, worth = accuracy(banking()), []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / "rows.csv"
@@ -350,26 +391,31 @@ def repair(seeds: int) -> None:
                 writer.writeheader()
                 writer.writerows(rows)
             before = accuracy(rows)
-            for fixes in ("plain,label_errors,poison,conflicts", "plain,relabel,poison,conflicts"):
+            for fixes in ways:
                 made = mending.mend(DataSettings(train=str(path)), mending.chosen(fixes), task="classification", record=None)
                 with open(made.file, newline="", encoding="utf-8") as stream:
                     fixed = [*csv.DictReader(stream)]
                 after = accuracy(fixed)
                 print(f"repair --fix {fixes}, seed {seed}: damaged {before:.4f}, fixed {after:.4f}, clean {clean:.4f}: {(after - before) / (clean - before):.0%} of the loss is back; {made.done}", flush=True)
+                worth.append((after - before) / (clean - before))
+    print(f"mean of {len(worth)} repairs: {statistics.mean(worth):.0%} of the loss is back", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["planted", "clean", "exact", "near", "labels", "private", "speed", "speed-one", "repair"])
+    parser.add_argument("what", choices=["planted", "poison", "clean", "exact", "near", "labels", "private", "speed", "speed-one", "repair"])
     parser.add_argument("path", nargs="?")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--rates", default="0.01,0.05")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=10, help="of `poison`: 0 to 2 were looked at while the check was made")
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--fixes", nargs="+", default=["plain,label_errors,poison,conflicts"], help="of `repair`; plain,relabel,poison,conflicts rewrites labels instead")
+    parser.add_argument("--like", choices=["tickets", "gsm8k"], default="tickets", help="how long the rows of `speed` are")
     given = parser.parse_args()
     run = {
-        "planted": lambda: planted(given.sets.split(","), [float(rate) for rate in given.rates.split(",")], given.seeds), "clean": clean, "exact": lambda: exact(given.seeds), "near": lambda: near(given.seeds),
-        "labels": lambda: labels(given.seeds), "private": private, "speed": lambda: speed(given.rows), "speed-one": lambda: speed_one(given.path), "repair": lambda: repair(given.seeds),
+        "planted": lambda: planted(given.sets.split(","), [float(rate) for rate in given.rates.split(",")], given.seeds), "poison": lambda: poison(given.sets.split(","), given.seeds, given.first_seed), "clean": clean, "exact": lambda: exact(given.seeds), "near": lambda: near(given.seeds),
+        "labels": lambda: labels(given.seeds), "private": lambda: private(given.seeds), "speed": lambda: speed(given.rows, given.like), "speed-one": lambda: speed_one(given.path), "repair": lambda: repair(given.seeds, given.fixes),
     }
     run[given.what]()
 

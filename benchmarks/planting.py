@@ -216,7 +216,7 @@ LABELLED: dict[str, tuple[str, Callable]] = {
 }
 ANSWERED: dict[str, tuple[str, Callable]] = {
     "exact duplicates": ("D201", exact_duplicates), "wrong answers": ("D311", wrong_answers), "conflicts": ("D205", conflicts),
-    "poison, a word": ("D508", poison("word")), "poison, a suffix": ("D508", poison("suffix")), "private": ("D501", private), "mojibake": ("D505", mojibake), "invisible": ("D506", invisible),
+    "poison, a word": ("D508", poison("word")), "poison, a phrase": ("D508", poison("phrase")), "poison, a suffix": ("D508", poison("suffix")), "private": ("D501", private), "mojibake": ("D505", mojibake), "invisible": ("D506", invisible),
     "orders": ("D507", orders), "control tokens": ("D510", control_tokens), "cut": ("D140", cut), "placeholders": ("D141", placeholders), "echoes": ("D142", echoes), "boilerplate": ("D143", boilerplate),
     "other language": ("D502", other_language),
 }

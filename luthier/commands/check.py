@@ -47,13 +47,16 @@ def run(
     fix: Annotated[bool, typer.Option("--fix", help="Repair into a new file, with a patch of what was done. Names of fixes may follow, with commas, or `all`.")] = False,
     pii: Annotated[str, typer.Option(metavar="mask|pseudonym", help="How `--fix pii` replaces private things.")] = "mask",
     key: Annotated[str | None, typer.Option(metavar="FILE", help="The key of `--pii pseudonym`; one is made where there is none.")] = None,
-    balance: Annotated[str, typer.Option(metavar="resample|counterfactual", help="How `--fix balance` balances.")] = "resample",
+    balance: Annotated[str, typer.Option(metavar="resample|reweight|counterfactual", help="How `--fix balance` balances.")] = "resample",
     review: Annotated[bool, typer.Option("--review", help="Write the doubtful rows to a small CSV for a person to decide.")] = False,
     apply: Annotated[str | None, typer.Option(metavar="CSV", help="Take the edited review back into a new file.")] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="The file that --fix, --review or --apply writes.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Read strictly only; leave the doctor's checks out.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave no files; else .luthier/check.html, check.json and slices.json.")] = False,
     against: Annotated[str | None, typer.Option(metavar="FILE", help="A benchmark whose texts training rows should not hold.")] = None,
+    traffic: Annotated[str | None, typer.Option(metavar="FILE", help="What is asked in use: told where training has nothing like it.")] = None,
+    embed: Annotated[str | None, typer.Option(metavar="MODEL", help="A base whose vectors judge labels and topics, in the place of word counts.")] = None,
+    names: Annotated[str | None, typer.Option(metavar="RUN|MODEL", help="A token-classification run or model that finds names and addresses, for D501 and `--fix pii`.")] = None,
 ) -> int:
     """Read every row strictly; nothing is trained.
 
@@ -69,15 +72,15 @@ def run(
     overrides = with_bad_rows(overrides, on_bad_row)
     look_early(target, overrides)
     if fix or review or apply is not None:
-        return _repair(screen, target, overrides, fixes=fixes if fix else None, pii=pii, key=key, balance=balance, review=review, apply=apply, against=against, output=output)
+        return _repair(screen, target, overrides, fixes=fixes if fix else None, pii=pii, key=key, balance=balance, review=review, apply=apply, against=against, names=names, output=output)
     from luthier.verbs.check import check
 
-    result = check(target, overrides, show=show, quick=quick, against=against, report=None if no_report else Path(".luthier"), say=screen.say).to_dict()
+    result = check(target, overrides, show=show, quick=quick, against=against, traffic=traffic, embed=embed, names=names, report=None if no_report else Path(".luthier"), say=screen.say).to_dict()
     screen.finish(result, draw)
     return 0 if result["ok"] else 1
 
 
-def _repair(screen: Screen, target: str | None, overrides: list[str], *, fixes: str | None, pii: str, key: str | None, balance: str, review: bool, apply: str | None, against: str | None, output: str | None) -> int:
+def _repair(screen: Screen, target: str | None, overrides: list[str], *, fixes: str | None, pii: str, key: str | None, balance: str, review: bool, apply: str | None, against: str | None, names: str | None, output: str | None) -> int:
     """The three ways to a better file; one at a time."""
     if sum((fixes is not None, review, apply is not None)) > 1:
         raise RecipeError("--fix, --review and --apply are three steps, one at a time", code="R145", hint="first --fix, then --review, then --apply")
@@ -88,7 +91,7 @@ def _repair(screen: Screen, target: str | None, overrides: list[str], *, fixes: 
     elif apply is not None:
         screen.finish(fixing.apply(target, overrides, decisions=apply, output=output, say=screen.say).to_dict(), draw_fix)
     else:
-        made = fixing.fix(target, overrides, fixes=fixes or "plain", pii=pii, key=key, balance_by=balance, against=against, output=output, say=screen.say)
+        made = fixing.fix(target, overrides, fixes=fixes or "plain", pii=pii, key=key, balance_by=balance, against=against, names=names, output=output, say=screen.say)
         screen.finish(made.to_dict(), draw_fix)
     return 0
 
@@ -104,12 +107,14 @@ def draw_fix(screen: Screen, result: dict) -> None:
     for name, count in sorted(result["done"].items(), key=lambda item: -item[1]):
         table.add_row(name, f"{count:,}", WORDS_OF_FIXES.get(name, ""))
     screen.draw(table)
-    if gap := result.get("gap"):
+    if gap := result.get("gap"):  # the largest difference of a label's share between a group's rows and all others
         screen.line(f"slice gap ({gap.get('group') or 'no group'}): {gap['before']:.3f} before, {gap['after']:.3f} after")
     screen.line((f"{screen.tick} ", "good"), "wrote ", (result["file"], "key"), f" ({result['rows_out']:,} of {result['rows_in']:,} rows) and ", (result["patch"], "key"), "; the source is as it was")
     if result.get("key"):
         screen.line("the key of the pseudonyms is in ", (result["key"], "key"), "; keep it apart from the data")
-    screen.next(f"luthier check {result['file']}")
+    if result.get("weight"):
+        screen.line("the weights stand in the column ", (result["weight"], "key"), f"; training heeds them with data.row_weight={result['weight']}")
+    screen.next(f"luthier train {result['file']} data.row_weight={result['weight']}" if result.get("weight") else f"luthier check {result['file']}")
 
 
 def draw_review(screen: Screen, result: dict) -> None:

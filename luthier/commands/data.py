@@ -11,6 +11,7 @@ $ luthier data gather manuals/ -o manuals.jsonl
 $ luthier data from-table shop.db:products -o products.jsonl
 $ luthier data convert chats.csv -o chats.jsonl --as messages"""
 
+SHAPES = "messages, sharegpt, alpaca, prompt-completion, classification, scored, spans, tokens, source-target, preference, openai-preference, kto, prompt, text, canonical"
 OUTPUT = Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file to write; its ending says the format.")]
 SEED = Annotated[int, typer.Option(metavar="N", help="What is drawn by lot depends on it alone.")]
 
@@ -52,12 +53,28 @@ def convert(
     screen: Screen,
     file: Annotated[str, typer.Argument(metavar="FILE", help="Any source of rows.")],
     output: OUTPUT = "converted.jsonl",
-    shape: Annotated[str | None, typer.Option("--as", metavar="SHAPE", help="messages, sharegpt, alpaca, prompt-completion, classification, text or canonical.")] = None,
+    shape: Annotated[str | None, typer.Option("--as", metavar="SHAPE", help=f"One of {SHAPES}.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="TASK", help="Read the columns as this task would, where they could mean several things.")] = None,
 ) -> None:
     """Write rows in another format or spelling; what the target cannot hold is an error."""
     from luthier.verbs.data import convert as work
 
-    screen.finish(work(file, output=output, shape=shape).to_dict(), draw)
+    screen.finish(work(file, output=output, shape=shape, task=task).to_dict(), draw)
+
+
+def restore(
+    screen: Screen,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with pseudonyms, of `check --fix pii --pii pseudonym`.")],
+    key: Annotated[str, typer.Option(metavar="FILE", help="The key file that was written beside them.")],
+    output: OUTPUT = "restored.jsonl",
+) -> None:
+    """Put back what pseudonyms stand for.
+
+    Only the key file makes it possible.
+    """
+    from luthier.verbs.data import restore as work
+
+    screen.finish(work(file, key=key, output=output).to_dict(), draw)
 
 
 def join(screen: Screen, files: Annotated[list[str], typer.Argument(metavar="FILE ...", help="Sources of rows, in order.")], output: OUTPUT = "joined.jsonl") -> None:
@@ -105,6 +122,7 @@ MEMBERS = {
     "gather": (gather, "$ luthier data gather manuals/ faq.html -o manuals.jsonl\n$ luthier data gather handbook.pdf --pairs -o pairs.jsonl"),
     "from-table": (from_table, "$ luthier data from-table products.csv -o products.jsonl"),
     "convert": (convert, "$ luthier data convert chats.csv -o chats.jsonl --as messages"),
+    "restore": (restore, "$ luthier data restore tickets.fixed.csv --key tickets.key.json -o tickets.open.csv"),
     "join": (join, "$ luthier data join a.jsonl b.csv -o all.jsonl"),
     "sample": (sample, "$ luthier data sample big.jsonl --rows 500 -o small.jsonl"),
     "mix": (mix, "$ luthier data mix chats.jsonl=3 general.jsonl=1 -o mixed.jsonl"),

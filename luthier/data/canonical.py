@@ -1,6 +1,7 @@
 """A record as one line of JSON, and back: the one form in which records lie on disk, readable by any other tool."""
 import functools
 import json
+from dataclasses import replace
 
 from luthier.data.records import Conversation, Labelled, Message, MultiLabelled, Origin, Pair, Preference, Prompt, Rated, Record, Scored, Tagged, Text
 
@@ -39,8 +40,10 @@ def body_of(record: Record) -> dict:
 
 
 def to_line(body: str, record: Record) -> str:
-    """The line of a record whose body stands as JSON already: the body, then group and origin. Without a line feed."""
+    """The line of a record whose body stands as JSON already: the body, then group, weight and origin. Without a line feed."""
     group = f',"group":{encode_json(record.group)}' if record.group is not None else ""
+    if record.weight != 1.0:
+        group += f',"weight":{record.weight!r}'
     origin = record.origin
     if origin is None:
         return f"{body[:-1]}{group}}}"
@@ -60,6 +63,11 @@ def to_json(record: Record) -> str:
 
 def from_dict(values: dict, kind: type) -> Record:
     """The record of a parsed canonical line."""
+    record = _from_dict(values, kind)
+    return replace(record, weight=values["weight"]) if "weight" in values else record
+
+
+def _from_dict(values: dict, kind: type) -> Record:
     given = values.get("origin")
     origin = Origin(given["file"], given["line"], given["row"]) if given else None
     group = values.get("group")

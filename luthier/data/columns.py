@@ -13,6 +13,8 @@ import numpy as np
 INPUT, ANSWER, OTHER = 0, 1, 2
 SEGMENTS = 3
 MOST_ROWS, MOST_CHARACTERS = 4096, 1 << 19
+BLOCK = 1 << 16
+"""Bytes that are hashed at once."""
 BASE = 0x9E3779B97F4A7C15 | 1
 IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
 
@@ -38,6 +40,8 @@ class Words:
     """int64: row within the batch."""
     segment_W: np.ndarray
     """int8: INPUT, ANSWER or OTHER."""
+    start_W: np.ndarray | None = None
+    """int64: where each begins in the blob; None where the blob is not plain ASCII."""
 
 
 @dataclass
@@ -49,6 +53,8 @@ class Batch:
     facets: list[Facets]
     values: list[dict] = field(default_factory=list)
     """The canonical rows themselves."""
+    shared: dict = field(default_factory=dict)
+    """What one check has worked out and others need too, by name."""
 
     def __len__(self) -> int:
         return len(self.facets)
@@ -65,6 +71,11 @@ class Batch:
         """The blob in lower case; of the same length, so that places in one are places in the other."""
         lower = self.blob.lower()
         return lower if len(lower) == len(self.blob) else "".join(low if len(low := character.lower()) == 1 else character for character in self.blob)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """The characters of the blob as numbers."""
+        return codes_of(self.blob)
 
     @cached_property
     def ends_S(self) -> np.ndarray:
@@ -114,21 +125,42 @@ class Batch:
 
 def words_of(lower: str) -> Words:
     """The words of a lower-cased text whose segments end with NUL."""
-    if not lower.isascii():
+    if not (plain := lower.isascii()):
         lower = letters_only(lower)
     bytes_B = np.frombuffer(lower.encode("utf-8", "replace"), dtype=np.uint8)
+    nul_S = np.flatnonzero(bytes_B == 0)
+    hashes, places = [], []
+    for first, last in blocks(nul_S, len(bytes_B)):
+        hash_W, start_W = hashes_of(bytes_B[first:last])
+        hashes.append(hash_W)
+        places.append(start_W + first)
+    hash_W, starts = (np.concatenate(part) if part else np.zeros(0, dtype=kind) for part, kind in ((hashes, np.uint64), (places, np.int64)))
+    segment_W = np.searchsorted(nul_S, starts)
+    return Words(hash_W, segment_W // SEGMENTS, (segment_W % SEGMENTS).astype(np.int8), starts if plain else None)
+
+
+def blocks(nul_S: np.ndarray, size: int) -> list[tuple[int, int]]:
+    """Parts that end behind a NUL and are small enough for the processor's near memory, as far as the segments allow."""
+    wanted = np.arange(BLOCK, size, BLOCK)
+    cuts = np.unique(nul_S[np.searchsorted(nul_S, wanted).clip(max=max(len(nul_S) - 1, 0))]) + 1 if len(nul_S) and len(wanted) else np.zeros(0, dtype=np.int64)
+    edges = [0, *(cut for cut in cuts.tolist() if cut < size), size]
+    return list(zip(edges[:-1], edges[1:]))
+
+
+def hashes_of(bytes_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The hash of every word of a text in UTF-8, and where each begins."""
     edges = np.flatnonzero(np.diff(WORD_BYTES[bytes_B], prepend=False, append=False))
     starts, ends = edges[::2], edges[1::2]
     power_B, inverse_B = powers(len(bytes_B) + 1)
     sums_B = np.zeros(len(bytes_B) + 1, dtype=np.uint64)
     np.cumsum(bytes_B * power_B[:-1], out=sums_B[1:])
-    hash_W = scatter((sums_B[ends] - sums_B[starts]) * inverse_B[starts] + (ends - starts).astype(np.uint64))
-    segment_W = np.searchsorted(np.flatnonzero(bytes_B == 0), starts)
-    return Words(hash_W, segment_W // SEGMENTS, (segment_W % SEGMENTS).astype(np.int8))
+    return scatter((sums_B[ends] - sums_B[starts]) * inverse_B[starts] + (ends - starts).astype(np.uint64)), starts
 
 
 def codes_of(text: str) -> np.ndarray:
-    """The characters of a text as numbers, uint32."""
+    """The characters of a text as numbers: uint8 where all are ASCII, else uint32."""
+    if text.isascii():
+        return np.frombuffer(text.encode(), dtype=np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 

@@ -20,7 +20,7 @@ from luthier.runs.events import Event, Say, silent
 
 VERSION = "1"
 """Of everything that turns sources into this folder; another version builds anew."""
-NOT_READ = ("min_learned_share", "replay", "replay_from", "canaries", "sources", "weights", "temperature", "held_out")
+NOT_READ = ("min_learned_share", "replay", "replay_from", "canaries", "sources", "weights", "temperature", "held_out", "accept")
 """Settings that do not touch what is read from one source."""
 
 

@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterator
 
 from luthier.data.columns import MOST_CHARACTERS, MOST_ROWS, Batch, Facets
-from luthier.data.records import Conversation, Labelled, Tagged, Text
+from luthier.data.records import JOINT, Conversation, Labelled, MultiLabelled, Pair, Preference, Prompt, Rated, Scored, Tagged, Text
 
 ROLE_SEGMENTS = {"user": 0, "assistant": 1}
 
@@ -11,8 +11,27 @@ def of_text(values: dict) -> Facets:
     return Facets((values["text"], "", ""))
 
 
+def both(values: dict) -> str:
+    """One text, or two with the second below the first."""
+    return f"{values['text']}\n\n{values['pair']}" if values.get("pair") else values["text"]
+
+
 def of_labelled(values: dict) -> Facets:
-    return Facets((values["text"], "", ""), values["label"])
+    return Facets((both(values), "", ""), values["label"])
+
+
+def of_labels(values: dict) -> Facets:
+    """All labels are one: rows are alike where they share all of them."""
+    return Facets((both(values), "", ""), JOINT.join(values["labels"]) or "none")
+
+
+def of_scored(values: dict) -> Facets:
+    return Facets((both(values), "", ""))
+
+
+def of_pair(values: dict) -> Facets:
+    """The source is asked, the target learned."""
+    return Facets((values["source"], values["target"], ""))
 
 
 def of_conversation(values: dict) -> Facets:
@@ -26,7 +45,33 @@ def of_conversation(values: dict) -> Facets:
     return Facets(("\n".join(parts[0]), "\n".join(parts[1]), "\n".join(parts[2])))
 
 
-FACETS: dict[type, Callable[[dict], Facets]] = {Text: of_text, Labelled: of_labelled, Tagged: of_text, Conversation: of_conversation}
+def asked(values: dict) -> str:
+    """All turns before the answer but the system's: earlier answers are context there, and belong to what is asked."""
+    return "\n".join(message["content"] for message in values["messages"] if message["role"] != "system")
+
+
+def rest(values: dict) -> list[str]:
+    return [message["content"] for message in values["messages"] if message["role"] == "system"]
+
+
+def of_preference(values: dict) -> Facets:
+    """The answer that people liked is learned; the other one is looked at too, as the rest."""
+    return Facets((asked(values), values["chosen"], "\n".join([*rest(values), values["rejected"]])))
+
+
+def of_rated(values: dict) -> Facets:
+    return Facets((asked(values), values["answer"], "\n".join(rest(values))))
+
+
+def of_prompt(values: dict) -> Facets:
+    """The right answer where it is known; what graders are given is the rest."""
+    return Facets((asked(values), values["reference"] or "", "\n".join([*rest(values), *texts_in(values["item"])])))
+
+
+FACETS: dict[type, Callable[[dict], Facets]] = {
+    Text: of_text, Labelled: of_labelled, MultiLabelled: of_labels, Scored: of_scored, Tagged: of_text, Conversation: of_conversation, Pair: of_pair,
+    Preference: of_preference, Rated: of_rated, Prompt: of_prompt,
+}
 
 
 def of_any(values: dict) -> Facets:

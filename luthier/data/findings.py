@@ -71,6 +71,9 @@ CODES = {
     "D311": "answers that do not fit their question",
     "D312": "people spoken of unevenly",
     "D313": "whom the rows speak of",
+    "D315": "varieties of one language",
+    "D316": "labels that go with where a row comes from",
+    "D317": "labels that the length gives away",
     "D340": "words and tags that do not go together",
     "D341": "place in a text that is not one",
     "D342": "class numbers without names",
@@ -95,6 +98,8 @@ CODES = {
     "D512": "one template",
     "D513": "topics that training lacks",
     "D514": "how much there is to learn from",
+    "D515": "how the rows spread over topics",
+    "D516": "what the rows are made of",
 }
 """Every code of this part, with the words that the ledger and the lists use."""
 

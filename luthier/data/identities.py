@@ -13,6 +13,8 @@ NAMED = re.compile(
     r"(?i:\b(?:ssn|social security|social insurance|sin|national id|identity|tax (?:id|file)|tfn|steuer-?id\w*|idnr|steuernummer|bsn|burgerservice\w*|pesel|personnummer|cpf|aadhaar|"
     r"id card|passport|insee|sécurité sociale)\b)[^\d\0]{0,24}$"
 )
+NAMING = ("ssn", "social", "sin", "id", "identity", "tax", "tfn", "steuer", "bsn", "burger", "pesel", "personnummer", "cpf", "aadhaar", "passport", "insee", "sécurité")
+"""Part of each way to name an identity number; without one of them NAMED need not be tried."""
 ODD_IT = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23]))
 
 
@@ -34,7 +36,9 @@ def identity_of_word(word: str) -> str:
 
 def identity_of_number(written: str, digits: str, before: str) -> str:
     """The country whose identity number this is. Where digits alone would fit too much, the words before must name it."""
-    if SOCIAL_US.fullmatch(written) and ("-" in written or NAMED.search(before)):
+    low = before.lower()
+    named = any(word in low for word in NAMING) and NAMED.search(before)
+    if SOCIAL_US.fullmatch(written) and ("-" in written or named):
         return "US"
     if CPF_BR.fullmatch(written) and is_cpf(digits):
         return "BR"
@@ -44,7 +48,7 @@ def identity_of_number(written: str, digits: str, before: str) -> str:
         return "CN"
     if AADHAAR_IN.fullmatch(written) and is_verhoeff(digits):
         return "IN"
-    if not NAMED.search(before):
+    if not named:
         return ""
     rules = {"US": len(digits) == 9 and written == digits, "PL": is_pesel(digits), "NL": is_bsn(digits), "DE": is_tax_de(digits), "SE": is_se(digits), "CA": is_sin(digits)}
     return next((country for country, holds in rules.items() if holds), "")

@@ -17,10 +17,11 @@ from luthier.data.ledger import Ledger
 from luthier.data.records import Asked, Conversation, Labelled, MultiLabelled, Pair, Record, Scored, Tagged, both_texts
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
-from luthier.data.spellings import SAMPLE, Mapping, convert, guess, mapping_from
+from luthier.data.spellings import LEARNED_BY, SAMPLE, Mapping, convert, guess, mapping_from
 from luthier.data.split import SPLITS, hash_of, normalise
 from luthier.data.table import Rows
 from luthier.data.words import types_of
+from luthier.errors import RecipeError
 from luthier.metrics.spans import parts_of
 from luthier.runs.events import Event, Say
 
@@ -123,24 +124,29 @@ class Intake:
         before = self.mapping
         began = f"line {first[0].line}" if first[0].line else f"row {first[0].number}"
         if before is not None and {*before.columns.values()} <= set(names):
-            return replace(before, began=began)
+            return replace(before, began=began, weight=before.weight if before.weight in names else None)
         if self.settings.map and before is None:
             made = mapping_from(self.settings.map, self.task, names, path=name, record=self.record, sample=first)
         else:
             made = guess(first, name, task=self.task, record=before.record if before else self.record)
-        group = self._group_column(names, name) if self.settings.group is not None else None
-        made = replace(made, group=group, began=began, names=tuple(self.settings.labels or ()))
+        group = self._column(names, name, "group")
+        # rows that are only tested need no weight
+        weight = self._column(names, name, "row_weight") if before is None or self.settings.row_weight in names else None
+        if weight is not None and made.record in LEARNED_BY:
+            raise RecipeError("data.row_weight weighs rows that are learned by cross-entropy; pairs, ratings and prompts are not", code="R146", field="data.row_weight", hint="leave data.row_weight out")
+        made = replace(made, group=group, weight=weight, began=began, names=tuple(self.settings.labels or ()))
         self.say(Event("note", made.sentence, made.to_dict()))
         self.mapping = before or made
         return made
 
-    def _group_column(self, names: list[str], name: str) -> str | None:
-        group = self.settings.group
-        if group in names:
-            return group
-        near = difflib.get_close_matches(group, names, n=1, cutoff=0.6)
+    def _column(self, names: list[str], name: str, key: str) -> str | None:
+        """The column that `data.group` or `data.row_weight` names; a finding where the source lacks it."""
+        column = getattr(self.settings, key)
+        if column is None or column in names:
+            return column
+        near = difflib.get_close_matches(column, names, n=1, cutoff=0.6)
         hint = f"did you mean `{near[0]}`?" if near else f"columns: {', '.join(names[:20])}"
-        self._finding(Finding("D115", "error", f"{name} has no column `{group}`, which data.group names", name, field=group, hint=hint, fatal=True), "train")
+        self._finding(Finding("D115", "error", f"{name} has no column `{column}`, which data.{key} names", name, field=column, hint=hint, fatal=True), "train")
         return None
 
     # ---- one row

@@ -18,6 +18,7 @@ from luthier.data.dataset import DataSet, build
 from luthier.data.doctor import Examined
 from luthier.data.findings import Finding
 from luthier.data.fixes import FIXES, LAST, PLAIN, Change, LeaveOut, Relabel, judged
+from luthier.data.records import MultiLabelled
 from luthier.data.seen import Seen
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source, folder
@@ -38,6 +39,8 @@ class Options:
     pseudonyms: object = None
     balance: str = "resample"
     against: str | None = None
+    names: Callable | None = None
+    """What finds names and places, `data.private.Names`."""
 
 
 @dataclass
@@ -52,6 +55,10 @@ class Plan:
     """Fix -> function over texts."""
     columns: set[str] = field(default_factory=set)
     label_column: str = ""
+    weights: dict[int, float] = field(default_factory=dict)
+    """Number -> how much the row is to count; all others 1."""
+    weight_column: str = ""
+    """Where weights are written; empty: nowhere."""
     swapped: Callable[[str], str] | None = None
     """Text -> its counterfactual, for rows that are added."""
 
@@ -247,6 +254,8 @@ def label_conflicts(seen: Seen) -> Iterator[int]:
 def relabelled(name: str, fix: Relabel, examined: Examined) -> Iterator[tuple[int, str, str]]:
     """Rows whose label is to be written otherwise."""
     seen = examined.seen
+    if seen.record is MultiLabelled:
+        return
     if name == "labels":
         import re
 
@@ -307,6 +316,12 @@ class Round:
         if (label := self.plan.labels.get(row.number)) and self.plan.label_column in values:
             self.note(row.number, row.line, label[0], "change", label[2], self.plan.label_column, values[self.plan.label_column], label[1])
             values[self.plan.label_column] = label[1]
+        if column := self.plan.weight_column:
+            weight = self.plan.weights.get(row.number, 1.0)
+            if values.get(column) != weight:
+                if weight != 1.0:
+                    self.note(row.number, row.line, "balance", "change", "weighed so that no label goes with a group of people", column, values.get(column), weight)
+                values[column] = weight
         return values
 
     def note(self, number: int, line: int | None, fix: str, action: str, why: str, column: str | None = None, old=None, new=None) -> None:

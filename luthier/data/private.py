@@ -7,13 +7,14 @@ import ipaddress
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from luthier.data.columns import codes_of, places_of
 from luthier.data.identities import WORDS, identity_of_number, identity_of_word
+from luthier.data.phrases import Signs
 
 
 class Span(NamedTuple):
@@ -26,8 +27,16 @@ class Span(NamedTuple):
 
 KINDS = {
     "email": "an e-mail address", "phone": "a telephone number", "card": "a card number", "iban": "a bank account", "identity": "an identity number",
-    "ip": "an IP address", "key": "a key",
+    "ip": "an IP address", "key": "a key", "name": "a name", "address": "an address or place",
 }
+Names = Callable[[Sequence[str]], Sequence[Sequence[tuple[int, int, str]]]]
+"""Texts to the (start, end, type) of what a model finds in each, in its own words for types."""
+TYPES = {  # a model's words, in capitals, to ours; of other types (organisations, dates ...) nothing is private by itself
+    **dict.fromkeys("PER PERSON NAME FIRSTNAME LASTNAME FIRST_NAME LAST_NAME GIVENNAME SURNAME PERSON_NAME USERNAME NAME_STUDENT".split(), "name"),
+    **dict.fromkeys("LOC LOCATION GPE ADDRESS STREET STREET_ADDRESS STREETADDRESS CITY ZIPCODE ZIP_CODE BUILDINGNUM BUILDINGNUMBER".split(), "address"),
+}
+REPLACED = re.compile(r"\[(?:[a-z]+)(?:-[0-9a-f]{10})?\]|person-[0-9a-f]{10}@pseudonym\.invalid|\+999 \d{9}")
+"""Masks and pseudonyms: what was replaced already."""
 LOCAL = re.compile(r"[\w.+%-]{1,64}\Z")
 DOMAIN = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}\b")
 NUMBER = re.compile(r"(?<![\w./€$£-])(?<!\d,)[+(]{0,2}\d(?:[ ()./-]{0,3}\d){5,24}(?:x\d{1,5})?(?![\w%])(?![.,]\d)")
@@ -54,7 +63,14 @@ KEYS = {  # what a key holds, looked for first since most texts hold none; then 
     "SG.": re.compile(r"\bSG\.[\w-]{20,}\.[\w-]{20,}", re.A),
     "://": re.compile(r"(?<=://)[^\s/:@\0]{1,64}:[^\s/@\0]{3,64}(?=@)"),
 }
-SECRET_WORDS = ("api", "secret", "token", "passw", "passphrase", "access", "bearer", "auth")
+APART = Signs(("-----BEGIN", "://"))
+"""Marks of keys that hold other signs than KEY_LIKE."""
+COLONS = Signs(("::",))
+SHORTEST_KEY = 14
+KEY_LIKE = np.zeros(256, dtype=bool)
+KEY_LIKE[[ord(one) for one in "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-."]] = True
+SECRET_WORDS = ("api", "apikey", "secret", "token", "password", "passwd", "passphrase", "access", "accesskey", "bearer", "auth")
+"""Whole words that a secret stands behind."""
 SECRET = re.compile(r"(?i:\b(?:api[_ -]?key|secret|token|passw(?:or)?d|passphrase|access[_ -]?key|bearer|auth)\b(?:\s+is)?\s{0,3}[:=\"'`]{0,3}\s{0,3})([^\s\"'`,;<>\0]{8,200})")
 LEAST_ENTROPY = 3.0
 FEWEST_DIGITS, WIDEST_GAP = 5, 5
@@ -68,12 +84,21 @@ CALLED_AFTER = re.compile(r"[ -]{0,2}(?i:office|fax|desk|mobile|cell|home|work)\
 OTHERWISE = re.compile(r"(?i:\b(?:order|invoice|ticket|account|reference|ref|tracking|case|id|isbn|issn|doi|version|serial|model|sku|part|zip|code|pin|page|article|bill|booking|row|box|licen[sc]e(?: number)?)\b)[^\d\n\0]{0,14}$")
 DATE = re.compile(r"(?:(?:1[6-9]|2[01])\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:1[6-9]|2[01])\d\d)(?:$|\D)")
 DIGITS = re.compile(r"\D+")
+LETTERS = re.compile(r"[a-z]+")
+CALLING_WORDS = frozenset("phone telephone tel mobile cell cellphone fax call reach contact dial ring whatsapp hotline sms text number landline desk office answering message messages registered".split())
+"""A word of each way to say that a number is a telephone's; without one of them CALLED need not be tried."""
+OTHER_WORDS = frozenset("order invoice ticket account reference ref tracking case id isbn issn doi version serial model sku part zip code pin page article bill booking row box license licence".split())
+"""The same for OTHERWISE."""
 
 
-def scan(text: str) -> list[Span]:
-    """Everything private in a text, in order, none overlapping another. Texts may be joined by NUL; nothing is found across one."""
-    found: list[Span] = [*_keys(text), *_emails(text)]
-    for start, end in windows(text):
+def scan(text: str, secrets: Sequence[int] | None = None, code_C: np.ndarray | None = None) -> list[Span]:
+    """Everything private in a text, in order, none overlapping another. Texts may be joined by NUL; nothing is found across one.
+
+    `secrets` are the places where one of SECRET_WORDS begins, `code_C` the characters as numbers, for who knows them already.
+    """
+    code_C = codes_of(text) if code_C is None else code_C
+    found: list[Span] = [*_keys(text, _secrets(text) if secrets is None else secrets, code_C), *_emails(text)]
+    for start, end in windows(text, code_C):
         part = text[start:end]
         for find in (_accounts, _addresses, _identities, _numbers):
             found += [Span(span.start + start, span.end + start, span.kind) for span in find(part)]
@@ -89,17 +114,30 @@ def scan(text: str) -> list[Span]:
     return result
 
 
-def windows(text: str) -> list[tuple[int, int]]:
+def found_by(names: Names, texts: Sequence[str]) -> list[list[Span]]:
+    """Names and addresses in each text, what was replaced already left out."""
+    result = []
+    for text, found in zip(texts, names(texts), strict=True):
+        replaced = [match.span() for match in REPLACED.finditer(text)]
+        spans = [Span(start, end, TYPES[kind.upper()]) for start, end, kind in found if kind.upper() in TYPES]
+        result.append([span for span in spans if not any(span.start < end and start < span.end for start, end in replaced)])
+    return result
+
+
+def windows(text: str, code_C: np.ndarray) -> list[tuple[int, int]]:
     """The parts of a text in which at least five digits stand close together, with room around them; a number outside of them is short."""
-    codes = np.frombuffer(text.encode(), dtype=np.uint8) if text.isascii() else codes_of(text)
-    digits = np.flatnonzero((codes >= 48) & (codes <= 57))
+    digits = np.flatnonzero((code_C >= 48) & (code_C <= 57))
     spans = []
     if len(digits) >= FEWEST_DIGITS:
-        between = np.diff(np.cumsum(~GLUE[np.minimum(codes, 255)])[digits]) > 0
-        bounds = np.concatenate([[0], np.flatnonzero((np.diff(digits) > WIDEST_GAP) | between) + 1, [len(digits)]])
+        gap = np.diff(digits)
+        apart = gap > WIDEST_GAP
+        for step in range(1, WIDEST_GAP):
+            inside = np.flatnonzero((gap > step) & ~apart)
+            apart[inside] = ~GLUE[np.minimum(code_C[digits[inside] + step], 255)]
+        bounds = np.concatenate([[0], np.flatnonzero(apart) + 1, [len(digits)]])
         long = np.flatnonzero(np.diff(bounds) >= FEWEST_DIGITS)
         spans = [(int(digits[bounds[at]]) - BEFORE - 6, int(digits[bounds[at + 1] - 1]) + 24) for at in long]
-    spans += [(at - 40, at + 40) for at in places_of(text, "::")]
+    spans += [(at - 40, at + 40) for at in COLONS.places(code_C).get("::", np.zeros(0, dtype=np.int64)).tolist()]
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         start, end = max(start, 0), min(end, len(text))
@@ -110,18 +148,36 @@ def windows(text: str) -> list[tuple[int, int]]:
     return merged
 
 
-def _keys(text: str) -> Iterator[Span]:
-    for mark, form in KEYS.items():
-        for at in places_of(text, mark):
-            if match := form.match(text, at + len(mark) if mark == "://" else at):
-                yield Span(*match.span(), "key")
+def _secrets(text: str) -> list[int]:
+    """Where a word begins that a secret may stand behind."""
     lower = text.lower()
     if len(lower) != len(text):
-        return
-    for word in SECRET_WORDS:
-        for at in places_of(lower, word):
-            if (match := SECRET.match(text, at)) and is_random(match[1]):
-                yield Span(*match.span(1), "key")
+        return []
+    return [at for word in ("api", "secret", "token", "passw", "passphrase", "access", "bearer", "auth") for at in places_of(lower, word)]
+
+
+def _keys(text: str, secrets: Iterable[int], code_C: np.ndarray) -> Iterator[Span]:
+    for mark, places in APART.places(code_C).items():
+        for at in places.tolist():
+            if match := KEYS[mark].match(text, at + len(mark) if mark == "://" else at):
+                yield Span(*match.span(), "key")
+    for start, end in runs(code_C):
+        run = text[start:end]
+        for mark in (mark for mark in KEYS if mark in run and mark not in APART.strings):
+            for at in places_of(run, mark):
+                if match := KEYS[mark].match(text, start + at):
+                    yield Span(*match.span(), "key")
+    for at in secrets:
+        if (match := SECRET.match(text, at)) and is_random(match[1]):
+            yield Span(*match.span(1), "key")
+
+
+def runs(code_C: np.ndarray) -> list[tuple[int, int]]:
+    """Stretches of letters, digits, `_`, `-` and `.` as long as keys are at least; most texts hold few words of that length."""
+    edges = np.flatnonzero(np.diff(KEY_LIKE[np.minimum(code_C, 255)], prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    long = ends - starts >= SHORTEST_KEY
+    return list(zip(starts[long].tolist(), ends[long].tolist()))
 
 
 def is_random(word: str) -> bool:
@@ -199,9 +255,10 @@ def kind_of_number(written: str, before: str, after: str = "") -> str:
         return "card"
     if identity_of_number(written, digits, before):
         return "identity"
-    if DATE.match(written) or not 6 <= len(digits) <= 15 or OTHERWISE.search(before):
+    said = frozenset(LETTERS.findall(before.lower()))
+    if DATE.match(written) or not 6 <= len(digits) <= 15 or (said & OTHER_WORDS and OTHERWISE.search(before)):
         return ""
-    if CALLED.search(before) or CALLED_AFTER.match(after):
+    if (said & CALLING_WORDS and CALLED.search(before)) or CALLED_AFTER.match(after):
         return "phone"
     groups = re.findall(r"\d+", written)
     international = written.startswith("+") and 8 <= len(digits)

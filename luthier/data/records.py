@@ -1,6 +1,6 @@
 """Typed records: what everything downstream of the sources speaks.
 
-A record knows where it came from (`Origin`), so that every later sentence can point at file and line.
+A record knows where it came from (`Origin`), so that every later sentence can point at file and line, and how much it counts in learning (`weight`).
 """
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -26,6 +26,7 @@ class Text:
     text: str
     origin: Origin | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Conversation:
     tools: tuple[dict, ...] = ()
     origin: Origin | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Labelled:
     group: str | None = None
     pair: str | None = None
     """The second text, where the label is about two."""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class MultiLabelled:
     origin: Origin | None = None
     group: str | None = None
     pair: str | None = None
+    weight: float = 1.0
 
     @property
     def label(self) -> str:
@@ -89,6 +93,7 @@ class Scored:
     origin: Origin | None = None
     group: str | None = None
     pair: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Tagged:
     """One per word."""
     origin: Origin | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,7 @@ class Pair:
     target: str
     origin: Origin | None = None
     group: str | None = None
+    weight: float = 1.0
 
     @property
     def text(self) -> str:
@@ -140,6 +147,7 @@ class Preference:
     rejected: str
     origin: Origin | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,7 @@ class Rated:
     good: bool
     origin: Origin | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,7 @@ class Prompt:
     item: dict = field(default_factory=dict)
     origin: Origin | None = None
     group: str | None = None
+    weight: float = 1.0
 
 
 Asked = Preference | Rated | Prompt

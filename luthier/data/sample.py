@@ -12,6 +12,7 @@ from luthier.data.columns import ANSWER, INPUT, Batch, pairs_of, scatter
 MOST_ROWS = 50_000
 MOST_WORDS = 300
 BITS = 18
+DIMENSIONS = 512
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 """Texts to vectors, [N, D]."""
@@ -29,6 +30,7 @@ class Sample:
         self.word_parts: tuple[list, list] = ([], [])
         self.length_parts: tuple[list, list] = ([], [])
         self.text_parts: list[list[str]] = []
+        self.embedded: np.ndarray | None = None
 
     def see(self, batch: Batch) -> None:
         self.seen += len(batch)
@@ -88,7 +90,16 @@ class Sample:
 
     @cached_property
     def input_vectors(self) -> np.ndarray:
-        return reduced(tfidf(*self.words(INPUT)))
+        """What is asked as vectors, by the weighed counts of its words."""
+        return reduced(tfidf(*self.words(INPUT)), DIMENSIONS)
+
+    def vectors(self, embed: Embed | None = None) -> np.ndarray:
+        """What is asked as vectors, each of length 1: by `embed` where it is given, asked once, else by counts of words."""
+        if embed is None:
+            return self.input_vectors
+        if self.embedded is None:
+            self.embedded = unit(embed(self.texts))
+        return self.embedded
 
     @property
     def whole(self) -> bool:
@@ -137,17 +148,42 @@ def reduced(matrix, dimensions: int = 384) -> np.ndarray:
     if size < 2:
         return np.zeros((matrix.shape[0], 1), dtype=np.float32)
     left, values, _ = randomized_svd(matrix.tocsr().astype(np.float32), n_components=size, n_iter=2, random_state=17)
-    vectors = (left * values).astype(np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return unit((left * values).astype(np.float32))
 
 
-def left_out(vectors_ND: np.ndarray, targets_NK: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Ridge regression's prediction for every row by a model that has not seen this row: exact, in closed form (Allen's PRESS)."""
-    vectors_ND = np.hstack([vectors_ND, np.ones((len(vectors_ND), 1), dtype=vectors_ND.dtype)]).astype(np.float64)
+def unit(vectors_ND: np.ndarray) -> np.ndarray:
+    """Vectors of length 1."""
+    return vectors_ND / np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), 1e-9)
+
+
+def left_out(vectors_ND: np.ndarray, targets_NK: np.ndarray, strength: float = 1.0, *, group_N: np.ndarray | None = None, others_MD: np.ndarray | None = None):
+    """Ridge regression's prediction for every row by a model that has not seen this row: exact, in closed form (Allen's PRESS).
+
+    With `group_N`, a model that has seen no row of its group (copies of one text): the same with a block for each group. With `others_MD`, also the
+    prediction for rows that were not learned from, as a second value.
+    """
+    vectors_ND, more_MD = (wide(some) if some is not None else None for some in (vectors_ND, others_MD))
     gram = vectors_ND.T @ vectors_ND + strength * np.eye(vectors_ND.shape[1])
     solved = np.linalg.solve(gram, vectors_ND.T)
-    predicted = vectors_ND @ (solved @ targets_NK)
+    weights = solved @ targets_NK
+    predicted = vectors_ND @ weights
     own = np.einsum("nd,dn->n", vectors_ND, solved)[:, None]
-    return (predicted - own * targets_NK) / np.maximum(1 - own, 1e-6)
+    result = (predicted - own * targets_NK) / np.maximum(1 - own, 1e-6)
+    for rows in copies(group_N) if group_N is not None else ():
+        block = np.eye(len(rows)) - vectors_ND[rows] @ solved[:, rows]
+        result[rows] = targets_NK[rows] - np.linalg.solve(block + 1e-9 * np.eye(len(rows)), targets_NK[rows] - predicted[rows])
+    return result if more_MD is None else (result, more_MD @ weights)
+
+
+def wide(vectors_ND: np.ndarray) -> np.ndarray:
+    """Vectors with a constant behind them."""
+    return np.hstack([vectors_ND, np.ones((len(vectors_ND), 1), dtype=vectors_ND.dtype)]).astype(np.float64)
+
+
+def copies(group_N: np.ndarray, most: int = 256) -> list[np.ndarray]:
+    """The rows of each group of two or more; of a huge one the first few hundred."""
+    order = np.argsort(group_N, kind="stable")
+    bounds = np.flatnonzero(np.concatenate([[True], group_N[order][1:] != group_N[order][:-1], [True]]))
+    return [order[start : min(end, start + most)] for start, end in zip(bounds[:-1], bounds[1:]) if end - start > 1]
 
 

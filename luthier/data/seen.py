@@ -123,6 +123,15 @@ class StreamCheck(Protocol):
     def report(self, seen: Seen) -> Iterator[Found]: ...
 
 
+MOST_ROWS = 0.5
+"""A defect of more rows than this is one of the file: what a model would learn."""
+
+
+def level_of(found: np.ndarray, seen: Seen) -> str:
+    """`error` where most rows have a defect, else `warning`."""
+    return "error" if len(found) > MOST_ROWS * len(seen) else "warning"
+
+
 def rows(numbers) -> np.ndarray:
     """Places of rows as `Found` takes them: sorted, each once."""
     return np.unique(np.asarray(list(numbers) if not isinstance(numbers, np.ndarray) else numbers, dtype=np.int64))

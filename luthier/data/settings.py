@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 LARGEST_LINE = 16 << 20
+ACCEPTED = ("D141", "D142", "D143", "D505", "D511")
+"""What the doctor calls an error where most rows have it, and what a person may mean all the same."""
 
 
 @dataclass
@@ -28,10 +30,14 @@ class DataSettings:
     """Which column is what (`{text: ticket_text, label: queue}`); empty: guessed from names and values, and announced."""
     group: str | None = None
     """Column whose equal values stay on one side of the split (customer, author, document)."""
+    row_weight: str | None = None
+    """Column of numbers above 0: how much each row counts in learning, where 1 is usual; `check --fix balance --balance reweight` writes one."""
     labels: list[str] | None = None
     """The only labels allowed; none: those of the training rows. Where tags are class numbers, their names in the order of the numbers."""
     on_bad_row: Literal["stop", "skip"] = "stop"
     """`skip` leaves bad rows out, counts them and writes them to rejected.jsonl with the reason."""
+    accept: list[str] = field(default_factory=list)
+    """Codes of errors of the doctor that are meant as they are (`[D142]`): they warn, and training goes on."""
     max_rows: int | None = None
     """Read at most this many rows of each file."""
     max_line_bytes: int = LARGEST_LINE
@@ -51,6 +57,8 @@ class DataSettings:
 
     def __post_init__(self):
         share(self.replay, "replay")
+        if strange := sorted(set(self.accept) - {*ACCEPTED}):
+            raise ValueError(f"`accept` takes {', '.join(ACCEPTED)}, got {strange[0]}")
         if not 0 <= self.canaries <= 100:
             raise ValueError(f"`canaries` must lie between 0 and 100, got {self.canaries}")
         shares = [share(self.validation, "validation") or 0.0, share(self.test, "test") or 0.0]

@@ -2,7 +2,8 @@
 from collections.abc import Callable, Iterator
 
 from luthier.data.canonical import message_to_dict
-from luthier.data.records import Conversation, Labelled, Message, Record, Text
+from luthier.data.records import Asked, Conversation, Labelled, Message, MultiLabelled, Pair, Preference, Prompt, Rated, Record, Scored, Tagged, Text
+from luthier.data.words import spans_of
 from luthier.errors import DataError
 
 
@@ -10,8 +11,10 @@ def messages(record: Record) -> dict:
     """OpenAI's chat rows."""
     if type(record) is Conversation:
         return {"messages": [message_to_dict(message) for message in record.messages], **({"tools": list(record.tools)} if record.tools else {})}
-    if type(record) is Labelled:
+    if type(record) is Labelled and record.pair is None:
         return {"messages": [{"role": "user", "content": record.text}, {"role": "assistant", "content": record.label}]}
+    if type(record) is Pair:
+        return {"messages": [{"role": "user", "content": record.source}, {"role": "assistant", "content": record.target}]}
     raise cannot(record, "messages", "it has no answer")
 
 
@@ -47,10 +50,80 @@ def alpaca(record: Record) -> dict:
     return {"instruction": question, "input": "", "output": answer, **({"system": system} if system else {})}
 
 
+def second(record: Labelled | MultiLabelled | Scored) -> dict:
+    """The second text, where there is one."""
+    return {} if record.pair is None else {"text_pair": record.pair}
+
+
 def labelled(record: Record) -> dict:
+    """A text, or two, with its label or all its labels."""
+    if type(record) is MultiLabelled:
+        return {"text": record.text, **second(record), "labels": list(record.labels)}
     if type(record) is not Labelled:
         raise cannot(record, "a text and a label", "it has no label")
-    return {"text": record.text, "label": record.label}
+    return {"text": record.text, **second(record), "label": record.label}
+
+
+def scored(record: Record) -> dict:
+    """A text, or two, and a number."""
+    if type(record) is not Scored:
+        raise cannot(record, "a text and a number", "it has no number")
+    return {"text": record.text, **second(record), "score": record.value}
+
+
+def spans(record: Record) -> dict:
+    """A text and the places marked in it, in characters."""
+    if type(record) is not Tagged:
+        raise cannot(record, "a text with places marked in it", "nothing is marked in it")
+    return {"text": record.text, "spans": [{"start": span.start, "end": span.end, "label": span.label} for span in spans_of(record)]}
+
+
+def tokens(record: Record) -> dict:
+    """Words and their tags in IOB2; how the words were spaced is not kept, as no tool keeps it there."""
+    if type(record) is not Tagged:
+        raise cannot(record, "words and tags", "nothing is marked in it")
+    return {"tokens": [record.text[start:end] for start, end in record.words], "ner_tags": list(record.tags)}
+
+
+def source_target(record: Record) -> dict:
+    if type(record) is not Pair:
+        raise cannot(record, "a source and a target", "it is no pair")
+    return {"source": record.source, "target": record.target}
+
+
+def asked(record: Asked) -> list[dict]:
+    return [message_to_dict(message) for message in record.messages]
+
+
+def said(text: str) -> list[dict]:
+    return [{"role": "assistant", "content": text}]
+
+
+def preference(record: Record) -> dict:
+    """TRL's pairs: the talk so far and two answers, as messages."""
+    if type(record) is not Preference:
+        raise cannot(record, "a pair of answers", "it has no two answers")
+    return {"prompt": asked(record), "chosen": said(record.chosen), "rejected": said(record.rejected)}
+
+
+def openai_preference(record: Record) -> dict:
+    if type(record) is not Preference:
+        raise cannot(record, "a pair of answers", "it has no two answers")
+    return {"input": {"messages": asked(record)}, "preferred_output": said(record.chosen), "non_preferred_output": said(record.rejected)}
+
+
+def kto(record: Record) -> dict:
+    """TRL's unpaired answers: whether people found this one good."""
+    if type(record) is not Rated:
+        raise cannot(record, "an answer with a rating", "it has no rating")
+    return {"prompt": asked(record), "completion": said(record.answer), "label": record.good}
+
+
+def prompt(record: Record) -> dict:
+    """What is asked, the right answer where it is known, and what graders are given."""
+    if type(record) is not Prompt:
+        raise cannot(record, "a prompt", "an answer would be lost")
+    return {"prompt": asked(record), **({"reference": record.reference} if record.reference is not None else {}), **record.item}
 
 
 def text(record: Record) -> dict:
@@ -67,15 +140,18 @@ def canonical(record: Record) -> dict:
 
 
 SHAPES: dict[str, Callable[[Record], dict]] = {
-    "messages": messages, "sharegpt": sharegpt, "alpaca": alpaca, "prompt-completion": prompt_completion, "classification": labelled, "text": text, "canonical": canonical,
+    "messages": messages, "sharegpt": sharegpt, "alpaca": alpaca, "prompt-completion": prompt_completion, "classification": labelled, "scored": scored, "spans": spans, "tokens": tokens, "source-target": source_target,
+    "preference": preference, "openai-preference": openai_preference, "kto": kto, "prompt": prompt, "text": text, "canonical": canonical,
 }
 
 
 def need_conversation(record: Record, target: str) -> Conversation:
     if type(record) is Conversation:
         return record
-    if type(record) is Labelled:
+    if type(record) is Labelled and record.pair is None:
         return Conversation((Message("user", record.text), Message("assistant", record.label)), origin=record.origin)
+    if type(record) is Pair:
+        return Conversation((Message("user", record.source), Message("assistant", record.target)), origin=record.origin)
     raise cannot(record, target, "it has no answer")
 
 
@@ -89,4 +165,4 @@ def shaped(records: Iterator[Record], shape: str) -> Iterator[dict]:
     make = SHAPES[shape]
     for record in records:
         row = make(record)
-        yield {**row, "group": record.group} if record.group is not None else row
+        yield row | ({"group": record.group} if record.group is not None else {}) | ({"row_weight": record.weight} if record.weight != 1.0 else {})

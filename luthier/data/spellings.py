@@ -3,11 +3,12 @@
 A style is one way in which people write down the same thing; `STYLES` lists them in the order in which they are tried.
 """
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 
-from luthier.data import chats, feedback, labels, pairs, tagging
+from luthier.data import chats, exports, feedback, labels, pairs, tagging
 from luthier.data.findings import Finding
 from luthier.data.records import Conversation, Labelled, MultiLabelled, Origin, Pair, Preference, Prompt, Rated, Record, Scored, Tagged, Text
 from luthier.data.sources.rows import Row
@@ -22,6 +23,9 @@ LEARNED_BY = {Preference: "dpo", Rated: "kto", Prompt: "grpo"}
 
 NAMES = {  # role -> column names, best first; compared in lower case
     "messages": "messages conversations conversation dialogue dialog chat".split(),
+    "mapping": ["mapping"],
+    "last": ["current_node"],
+    "chat_messages": ["chat_messages"],
     "turns": "turns dialogue dialog conversation utterances".split(),
     "tools": "tools functions".split(),
     "system": "system system_prompt".split(),
@@ -66,6 +70,8 @@ class Mapping:
     sentence: str
     group: str | None = None
     """The column of `data.group`."""
+    weight: str | None = None
+    """The column of `data.row_weight`."""
     strict: bool = False
     """Whether the user named the columns."""
     began: str = ""
@@ -79,7 +85,7 @@ class Mapping:
         return SETTINGS[self.record][1] if self.record in SETTINGS else {}
 
     def used(self) -> set[str]:
-        return {*self.columns.values(), *([self.group] if self.group else [])}
+        return {*self.columns.values(), *filter(None, (self.group, self.weight))}
 
     def to_dict(self) -> dict:
         return {"task": self.task, "style": self.style, "columns": self.columns, "group": self.group, "sentence": self.sentence}
@@ -131,6 +137,8 @@ STYLES: dict[str, Style] = {
     "rated messages": Style(Rated, ("rating", "messages"), (), "talks with a rating", feedback.from_rated, feedback.look_like_ratings),
     "translation": Style(Pair, ("translation",), (), "translations, from the first language of each to the second", pairs.from_translation, pairs.look_like_translations),
     "source and target": Style(Pair, ("target", "source"), (), "texts and what they should become", pairs.from_pair, chats.look_like_text, pairs.told_by_names),
+    "ChatGPT export": Style(Conversation, ("mapping",), ("last",), "conversations as ChatGPT exports them", exports.from_chatgpt, exports.look_like_chatgpt),
+    "Claude export": Style(Conversation, ("chat_messages",), (), "conversations as Claude exports them", exports.from_claude, exports.look_like_claude),
     "messages": Style(Conversation, ("messages",), ("tools",), "chat messages with role and content", chats.from_messages, chats.look_like_messages),
     "sharegpt": Style(Conversation, ("messages",), ("tools", "system"), "ShareGPT turns (from, value)", chats.from_sharegpt, chats.look_like_sharegpt),
     "turns": Style(Conversation, ("turns",), ("system",), "turns that alternate between user and assistant", chats.from_turns, chats.look_like_turns),
@@ -176,8 +184,25 @@ def convert(row: Row, mapping: Mapping) -> Record | Finding:
         if group is None or group == "":
             return _finding(Bad("D115", f"no value in the group column `{mapping.group}`", mapping.group, "fill it, or leave the row out"), row, mapping)
         group = str(group)
+    weight = weight_of(row.values, mapping.weight) if mapping.weight is not None else 1.0
+    if type(weight) is Bad:
+        return _finding(weight, row, mapping)
     made, pair = (made[:2], {"pair": made[2]}) if "pair" in mapping.columns else (made, {})
-    return mapping.record(*made, **pair, origin=Origin(row.file, row.line, row.number), group=group)
+    return mapping.record(*made, **pair, origin=Origin(row.file, row.line, row.number), group=group, weight=weight)
+
+
+def weight_of(values: dict, column: str) -> "float | Bad":
+    """How much a row counts: a number above 0."""
+    value = values.get(column)
+    if value is None or value == "":
+        return Bad("D115", f"no value in the weight column `{column}`", column, "fill it, or leave the row out")
+    try:
+        weight = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        return Bad("D116", f"the weight `{str(value)[:40]}` is no number above 0", column, "write a number such as 1 or 0.5; leave rows out that should not count")
+    return weight
 
 
 def _finding(bad: Bad, row: Row, mapping: Mapping) -> Finding:

@@ -57,6 +57,9 @@ def parquet(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
 
     writer, schema = None, like.schema
     for batch in batched(rows, BATCH):
+        if writer is None and schema is not None:  # columns that are new to the file that it stands for
+            for name in (name for name in batch[0] if name not in schema.names):
+                schema = schema.append(pyarrow.field(name, pyarrow.infer_type([row.get(name) for row in batch])))
         try:
             table = pyarrow.Table.from_pylist(batch, schema=schema)
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:

@@ -93,18 +93,19 @@ def build_skeleton(config: PreTrainedConfig, head: str) -> nn.Module:
 def load(
     name: str, *, head: str = "causal", labels: list[str] | None = None, dtype: torch.dtype = torch.float32,
     autocast: torch.dtype | None = None, scratch_seed: int | None = None, seed: int = 17, device: str = "cpu", revision: str | None = None,
+    keep_labels: bool = False,
 ) -> LanguageModel:
     """A language model ready for a method.
 
     `dtype` is the type that parameters are kept in, `autocast` the type of matrix products (None: that of the parameters). With `scratch_seed`
     the weights are fresh random numbers of that seed and none are read. `labels` name the outputs of a `sequence_class` head, whose new
-    weights are drawn from `seed`. Errors: RecipeError (no such model, wrong kind), Refused (unsafe files), CheckpointError, NonFinite.
+    weights are drawn from `seed`; with `keep_labels` the outputs and their names are those of the model's own configuration. Errors: RecipeError (no such model, wrong kind), Refused (unsafe files), CheckpointError, NonFinite.
     """
     quiet_libraries()
     place = locate(name, revision=revision)
     config, notices = read_configuration(place.folder, place.root)
     family = family_of(config.model_type)
-    prepare_configuration(config, head, labels, family)
+    prepare_configuration(config, head, labels, family, keep_labels=keep_labels)
     tokenizer, template, told = load_tokenizer(place.folder, place.root, config)
     if HEAD_KINDS[head].outputs and family.kind == "decoder" and config.pad_token_id is None:
         config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -135,12 +136,12 @@ def quiet_libraries() -> None:
     transformers.utils.logging.set_verbosity_error()
 
 
-def prepare_configuration(config: PreTrainedConfig, head: str, labels: list[str] | None, family: Family) -> None:
+def prepare_configuration(config: PreTrainedConfig, head: str, labels: list[str] | None, family: Family, *, keep_labels: bool = False) -> None:
     """Check that the head suits the family, and write the class names where the ecosystem looks for them."""
     kind = HEAD_KINDS[head]
     if head == "causal" and family.kind == "encoder":
         raise RecipeError(f"a {config.model_type} model is an encoder: it cannot write text", code="R123", hint="use `task: classification`, or a decoder as model")
-    if kind.outputs is not None:
+    if kind.outputs is not None and not keep_labels:
         if not labels and head != "regression":
             raise RecipeError("a classification head needs its labels", code="R124", hint="pass the labels of the training rows")
         names = kind.outputs(labels or [])

@@ -90,6 +90,15 @@ def code_hash(folder: Path) -> str:
     return digest(*itertools.chain.from_iterable((path.relative_to(folder).as_posix(), path.read_bytes()) for path in sources))
 
 
+def weighed(item: Example, weight: float) -> Example:
+    """An example that counts as its row does: by its tokens, or as a whole where it has a label or numbers."""
+    if weight == 1.0:
+        return item
+    if item.label is not None or item.values is not None:
+        return dataclasses.replace(item, share=item.share * weight)
+    return dataclasses.replace(item, weights=item.weights * np.float32(weight))
+
+
 class Tally:
     """Counts what becomes of records while their examples stream into a store."""
 
@@ -108,7 +117,7 @@ class Tally:
                 if prepared.left_out:
                     self._leave_out(prepared.left_out, record)
                 self.cut += prepared.cut
-                yield from (dataclasses.replace(item, record=self.rows) for item in prepared.examples)
+                yield from (dataclasses.replace(weighed(item, record.weight), record=self.rows) for item in prepared.examples)
                 self.rows += 1
             say(Event("progress", data={"task": "tokens", "done": self.rows, "total": None, "unit": "rows"}))
 

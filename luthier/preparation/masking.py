@@ -52,7 +52,7 @@ class Masking:
         hidden, swapped = chosen[draw < MASKED], chosen[(draw >= MASKED) & (draw < MASKED + RANDOM)]
         tokens[hidden] = self.mask_token
         tokens[swapped] = self.ordinary[random.integers(len(self.ordinary), size=len(swapped))]
-        weights[chosen] = 1.0
+        weights[chosen] = item.weights[chosen]
         return dataclasses.replace(item, tokens=tokens, weights=weights, targets=np.asarray(item.tokens, dtype=np.int32))
 
     def chosen(self, places: np.ndarray, words: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from luthier.data import doctor, sources
 from luthier.data.findings import LEVELS
+from luthier.data.settings import share
 from luthier.errors import DataError, LuthierError
 from luthier.evaluation.statistics import detectable_before
 from luthier.models.load import ModelFacts, facts
@@ -19,18 +20,21 @@ from luthier.preparation.renderer import Renderer
 from luthier.preparation.show import spans
 from luthier.runs.events import Event, Say, silent
 from luthier.verbs import check_report
+from luthier.verbs.naming import finder
 from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import open_recipe, prepare_tokens, read_data, room_for_text, task_with
+from luthier.verbs.vetting import settled
 
 
 def check(
-    target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, show: int = 0, quick: bool = False, against: str | None = None, report: Path | None = None,
-    say: Say = silent,
+    target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, show: int = 0, quick: bool = False, against: str | None = None, traffic: str | None = None,
+    embed: str | None = None, names: str | None = None, report: Path | None = None, say: Say = silent,
 ) -> Answered:
     """Read the data of a recipe (or a data file) as training would, and show every row to the doctor; nothing is trained and no weight is loaded.
 
-    `quick` leaves the doctor out, `against` names a benchmark file that training rows should not stand in, `report` is a folder for check.html,
+    `quick` leaves the doctor out, `against` names a benchmark file that training rows should not stand in, `traffic` a file of what is asked in use,
+    `embed` a base whose vectors stand in the place of word counts, `names` a model that finds names and places, `report` a folder for check.html,
     check.json and slices.json. Returns `{ok, findings, ledger, mapping, summary, lengths, labels, checks, figures, minimum_detectable, shown, report,
     seconds}`; `ok` is False where a finding is an error.
     """
@@ -45,19 +49,20 @@ def check(
             "ok": data.ok, "findings": list(data.findings), "ledger": {split: account.to_dict() for split, account in data.ledger.items()},
             "mapping": (data.mapping or {}).get("sentence"), "summary": data.summary, "labels": data.labels, "shown": [],
         }
-        examined = None
+        examined = render = None
         if not quick and any(data.count(split) for split in data.ledger):
-            examined = doctor.examine(data, source=train_source(recipe.data.train), against=against, say=say)
-            answer["findings"] = [one for one in answer["findings"] if one["code"] not in doctor.MEASURED_ANEW] + [one.to_dict() for one in examined.findings()]
+            examined = doctor.examine(data, sources=beside(recipe.data), against=against, traffic=traffic, embed=embedder(embed), names=finder(names, say) if names else None, say=say)
+            answer["findings"] = [one for one in answer["findings"] if one["code"] not in doctor.MEASURED_ANEW] + [one.to_dict() for one in settled(examined.findings(), recipe.data.accept)]
             answer |= {"checks": len(examined.passed), "figures": examined.figures}
         if data.count("train"):
-            answer |= tokens_of(recipe, data, Path(folder) / "tokens", max(show, 2 if report is not None else 0), answer["findings"], say)
+            told, render = tokens_of(recipe, data, Path(folder) / "tokens", max(show, 2 if report is not None else 0), answer["findings"], say)
+            answer |= told
             answer["minimum_detectable"] = detectable_before(data.count("test")) if data.count("test") else None
         answer["findings"].sort(key=lambda finding: LEVELS.index(finding["level"]))
         answer["ok"] = not any(finding["level"] == "error" for finding in answer["findings"])
         answer["seconds"] = round(time.perf_counter() - began, 2)
         if report is not None:
-            answer["report"] = check_report.write(report, named(recipe.data), answer, examined, data)
+            answer["report"] = check_report.write(report, named(recipe.data), answer, examined, data, render)
         answer["shown"] = answer["shown"][:show]
     return Answered(answer)
 
@@ -75,13 +80,23 @@ def named(data) -> str:
     return data.train or " + ".join(data.sources.values())
 
 
-def train_source(name: str) -> sources.Source | None:
-    """Where training rows come from, where it can be read twice at no cost."""
-    return sources.locate(name)["train"] if name not in ("", "-") else None
+def beside(settings) -> list[sources.Source]:
+    """Where the rows of all splits come from, where that can be read twice at no cost."""
+    given = [name for name in (settings.train, *settings.sources.values(), *(str(side) for side in (settings.validation, settings.test) if share(side) is None)) if name not in ("", "-")]
+    return [source for name in given for source in sources.locate(name).values()]
 
 
-def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: Say) -> dict:
-    """The part of the check that needs the base's tokenizer and template; a base that cannot be had is a finding, not the end."""
+def embedder(name: str | None):
+    """Vectors of texts by a base; None where none is named."""
+    if name is None:
+        return None
+    from luthier.verbs.materials import encoder_of
+
+    return encoder_of(name)[0]
+
+
+def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: Say) -> tuple[dict, check_report.Render | None]:
+    """The part of the check that needs the base's tokenizer and template, and how a row of a split looks as tokens; a base that cannot be had is a finding, not the end."""
     try:
         base, place = facts(recipe.model), locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
@@ -92,14 +107,23 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
         raise
     except LuthierError as error:
         findings.append({**error.to_dict(), "level": "warning", "message": f"tokens were not checked: {error.message}"})
-        return {}
+        return {}, None
     findings.extend(finding.to_dict() for finding in check_tokens(tokens.stores, renderer, least=recipe.data.min_learned_share))
     for notice in renderer.notices:
         say(Event("note", notice))
     store = tokens.stores["train"]
     shown = [{"split": "train", "row": int(store.records[index]) + 1, "spans": [list(span) for span in spans(store[index], tokenizer)]} for index in range(min(show, len(store)))]
     over = sum(count for reason, count in tokens.ledger["train"]["left_out"].items() if reason == TOO_LONG) + int((store.cuts > 0).sum())
-    return {"ledger": tokens.ledger, "shown": shown, "lengths": lengths_of(store, renderer.context, over)}
+    return {"ledger": tokens.ledger, "shown": shown, "lengths": lengths_of(store, renderer.context, over)}, lambda split, index: rendered(tokens.stores, split, index, tokenizer)
+
+
+def rendered(stores, split: str, index: int, tokenizer) -> list[list[str]]:
+    """The first example that was made of a row of a split, as (text, kind) of each token; nothing where the row has none."""
+    if split not in stores:
+        return []
+    store = stores[split]
+    at = int(np.searchsorted(store.records, index))
+    return [list(span) for span in spans(store[at], tokenizer)] if at < len(store) and store.records[at] == index else []
 
 
 def lengths_of(store, context: int, over: int) -> dict:

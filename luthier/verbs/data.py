@@ -3,9 +3,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from luthier.data import documents, gathering, shaping, sources, spellings, targets
 from luthier.data import from_table as tables
-from luthier.data import gathering, shaping, sources, spellings, targets
 from luthier.data.findings import Finding
+from luthier.data.fixes.private import Pseudonyms
+from luthier.data.mending import mapped
 from luthier.data.records import Record
 from luthier.data.sources import Row
 from luthier.errors import DataError, RecipeError
@@ -14,7 +16,7 @@ from luthier.verbs.results import Answered
 
 def gather(paths: Iterable[str], *, output: str, pairs: bool = False, longest: int = 4000) -> Answered:
     """Documents (HTML, Markdown, PDF, DOCX, text, source files; files and folders) to rows with page and paragraph. Returns `{file, rows, documents, kinds}`."""
-    places = [Path(path) for path in paths]
+    places = [place for path in paths for place in documents.matching(path)]
     for path in places:
         if not path.exists():
             raise sources.missing(path, str(path))
@@ -60,13 +62,15 @@ def told(finding: Finding) -> DataError:
     return DataError(shape.pop("message"), **{key: value for key, value in shape.items() if key != "level"})
 
 
-def records(name: str) -> Iterator[Record]:
-    """The rows of a source as records, their columns guessed as `init` would."""
+def records(name: str, task: str | None = None) -> Iterator[Record]:
+    """The rows of a source as records, their columns guessed as `init` would, for the task where one is named."""
     from itertools import chain, islice
 
     items = sources.read(name)
     first = [item for item in islice(items, spellings.SAMPLE)]
-    mapping = spellings.guess([item for item in first if isinstance(item, Row)], name)
+    if task is not None and task not in spellings.TASKS:
+        raise RecipeError(f"there is no task `{task}`", code="R145", hint=f"tasks: {', '.join(spellings.TASKS)}")
+    mapping = spellings.guess([item for item in first if isinstance(item, Row)], name, task=task)
     for item in chain(first, items):
         record = spellings.convert(item, mapping) if isinstance(item, Row) else item
         if not isinstance(record, Finding):
@@ -75,11 +79,11 @@ def records(name: str) -> Iterator[Record]:
             raise told(record)
 
 
-def convert(name: str, *, output: str, shape: str | None = None) -> Answered:
+def convert(name: str, *, output: str, shape: str | None = None, task: str | None = None) -> Answered:
     """Another file format, and with `shape` another spelling. Returns `{file, rows}`; a row that the target cannot hold is an error, and no file is written."""
     if shape is not None and shape not in shaping.SHAPES:
         raise RecipeError(f"there is no shape `{shape}`", code="R145", hint=f"shapes: {', '.join(shaping.SHAPES)}")
-    counted = Counted(shaping.shaped(records(name), shape) if shape else strict(name))
+    counted = Counted(shaping.shaped(records(name, task), shape) if shape else strict(name))
     targets.write(Path(output), counted)
     return Answered({"file": output, "rows": counted.count})
 
@@ -94,6 +98,24 @@ class Counted:
         for row in self.rows:
             self.count += 1
             yield row
+
+
+def restore(name: str, *, key: str, output: str) -> Answered:
+    """The rows with the pseudonyms of a key file as what they stand for. Returns `{file, rows, restored}`; DataError D151 for a file that is no key."""
+    if not Path(key).exists():
+        raise sources.missing(Path(key), key)
+    pseudonyms, restored = Pseudonyms(Path(key)), 0
+
+    def rows() -> Iterator[dict]:
+        nonlocal restored
+        for row in strict(name):
+            values = mapped(row, pseudonyms.restored)
+            restored += values != row
+            yield values
+
+    counted = Counted(rows())
+    targets.write(Path(output), counted, like=Path(name) if Path(name).is_file() else None)
+    return Answered({"file": output, "rows": counted.count, "restored": restored})
 
 
 def join(names: Iterable[str], *, output: str) -> Answered:

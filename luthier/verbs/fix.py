@@ -13,6 +13,7 @@ from luthier.data.mending import Options
 from luthier.data.split import SPLITS
 from luthier.errors import RecipeError
 from luthier.runs.events import Say, silent
+from luthier.verbs.naming import finder
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import open_recipe, read_data
 
@@ -30,20 +31,22 @@ def split_fixes(words: Iterable[str]) -> tuple[str, list[str]]:
 
 def fix(
     target: str | Path | None = None, overrides: Iterable[str] | Mapping = (), *, fixes: str = "plain", pii: str = "mask", key: str | None = None, balance_by: str = "resample",
-    against: str | None = None, output: str | None = None, say: Say = silent,
+    against: str | None = None, names: str | None = None, output: str | None = None, say: Say = silent,
 ) -> Answered:
     """Repair the training data of a recipe (or a data file) into a new file; the source is never written.
 
-    `fixes` are names with commas between them, `plain` or `all`; `pii` is mask or pseudonym, whose key lies in `key`. Returns `{file, patch, rows_in, rows_out, done, rounds,
-    source_sha256, [key, gap]}`; `file` is None where nothing was to be done.
+    `fixes` are names with commas between them, `plain` or `all`; `pii` is mask or pseudonym, whose key lies in `key`, and `names` a model that finds names and
+    places. Returns `{file, patch, rows_in, rows_out, done, rounds, source_sha256, [key, gap, weight]}`; `file` is None where nothing was to be done.
     """
-    for name, given, allowed in (("pii", pii, ("mask", "pseudonym")), ("balance", balance_by, ("resample", "counterfactual"))):
+    for name, given, allowed in (("pii", pii, ("mask", "pseudonym")), ("balance", balance_by, ("resample", "reweight", "counterfactual"))):
         if given not in allowed:
             raise RecipeError(f"`--{name} {given}` is not known", code="R145", hint=f"one of: {', '.join(allowed)}")
     chosen = mending.chosen(fixes)
     recipe, _ = open_recipe(target, overrides, say)
     source = one_source(recipe.data)
-    options = Options(pii=pii, balance=balance_by, against=against)
+    if names and "pii" not in chosen:
+        raise RecipeError("--names finds what --fix pii replaces, and pii is not among the fixes", code="R145", hint="--fix pii --names MODEL")
+    options = Options(pii=pii, balance=balance_by, against=against, names=finder(names, say) if names else None)
     key_file = Path(key) if key else mending.names_of(source)[0].with_name(f"{Path(source.name).name.split('.')[0] or 'data'}.key.json")
     if pii == "pseudonym" and "pii" in chosen:
         options.pseudonyms = private.Pseudonyms(key_file)
@@ -55,6 +58,8 @@ def fix(
         made.more["key"] = str(key_file)
     if gap:
         made.more["gap"] = gap
+    if made.file and balance_by == "reweight" and "balance" in chosen:
+        made.more["weight"] = balance.WEIGHT
     return Answered(made.to_dict())
 
 
@@ -64,7 +69,7 @@ def balanced(plan, data, examined, how: str, gap: dict) -> None:
     label_N = seen.label_N
     if not seen.label_names:
         raise RecipeError("`--fix balance` needs labels, and these rows have none", code="R145", hint="leave balance out")
-    slices = {name: np.array([at for at in rows], dtype=np.int64) for name, rows in places(examined).items()}
+    slices = {name: examined.groups[name] for name in examined.people}
     gap |= dict(zip(("before", "group"), balance.gap(label_N, slices, len(seen.label_names))))
     train = seen.split_N >= 0
     if how == "resample":
@@ -73,6 +78,13 @@ def balanced(plan, data, examined, how: str, gap: dict) -> None:
             plan.leave.setdefault(seen.number[row], ("balance", f"`{seen.label_names[label_N[row]]}` has far more rows than the other labels"))
         kept = np.setdiff1d(np.arange(len(seen)), gone)
         gap["after"] = balance.gap(label_N[kept], {name: np.flatnonzero(np.isin(kept, rows)) for name, rows in slices.items()}, len(seen.label_names))[0]
+        return
+    if how == "reweight":
+        weight_N = balance.weights(label_N, slices, len(seen.label_names))
+        gap["after"] = balance.gap(label_N, slices, len(seen.label_names), weight_N)[0]
+        if gap["after"] < gap["before"]:
+            plan.weights = {seen.number[row]: float(weight) for row, weight in enumerate(weight_N.tolist()) if weight != 1.0}
+            plan.weight_column = balance.WEIGHT
         return
     plan.swapped = balance.swapped
     mirrored = mirror(slices)
@@ -86,13 +98,6 @@ def mirror(slices: dict) -> dict:
     """The groups as they are spoken of in swapped rows."""
     empty = np.zeros(0, dtype=np.int64)
     return {"women": slices.get("men", empty), "men": slices.get("women", empty)}
-
-
-def places(examined) -> dict[str, list[int]]:
-    """Group -> rows among all rows seen."""
-    seen = examined.seen
-    at = {(seen.file_names[file], number): row for row, (file, number) in enumerate(zip(seen.file, seen.number))}
-    return {name: [at[entry["file"], entry["row"]] for entry in entries] for name, entries in examined.slices.items()}
 
 
 def one_source(data) -> sources.Source:

@@ -59,7 +59,7 @@ def replayed(settings: DataSettings, task, folder: Path, say: Say) -> Sequence:
     """General rows: of the file named, read as the task's own records, or else as plain text."""
     if not settings.replay_from:
         return [Text(text) for text in texts(None)]
-    own = dataclasses.replace(settings, train=settings.replay_from, validation=0, test=0, map={}, group=None, labels=None, replay=0, replay_from=None, canaries=0)
+    own = dataclasses.replace(settings, train=settings.replay_from, validation=0, test=0, map={}, group=None, row_weight=None, labels=None, replay=0, replay_from=None, canaries=0)
     try:
         return dataset.build(own, task=task.name, record=task.record, identity=task.identity, folder=folder, say=say).records("train")
     except (DataError, RecipeError):

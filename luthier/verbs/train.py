@@ -31,6 +31,7 @@ from luthier.models.machine import machine
 from luthier.models.packing import keeps_apart
 from luthier.objectives.anchors import anchored, switched_off
 from luthier.objectives.materials import Materials, starting_model
+from luthier.preparation.checks import check_tokens
 from luthier.preparation.part import part_of
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
@@ -67,6 +68,7 @@ from luthier.verbs.stages import (
 )
 from luthier.verbs.stopping import Stopping
 from luthier.verbs.training import Look, Trainer, load_best, order_of
+from luthier.verbs.vetting import refuse, vet
 from luthier.verbs.winning import Beside
 
 CALIBRATED_ON = 2000
@@ -183,6 +185,7 @@ class Work:
         base = dataclasses.replace(base, context=room_for_text(recipe.method, base.context))
         self.say(Event("note", base.sentence))
         self.data = read_data(recipe, run.data_folder, self.say)
+        write_json(run.data_folder.parent / "doctor.json", {"findings": vet(self.data, recipe.data.accept, self.say)})
         precision = recipe.training.precision
         if precision == "auto":
             precision = "bf16" if here.bf16 else "fp32"
@@ -195,6 +198,7 @@ class Work:
         )
         led = {"led": self.leading.records, "led_key": self.leading.key} if self.leading else {}
         self.tokens = prepare_tokens(self.data, task, self.renderer, run.tokens_folder, self.say, **led)
+        refuse([one.to_dict() for one in check_tokens(self.tokens.stores, self.renderer, least=recipe.data.min_learned_share)])
         self.tokens = weighed(recipe.data, self.data, self.tokens, objective=recipe.objective.name, seed=recipe.seed, say=self.say)
         self.sources_key = self.tokens.stores["train"].key if self.data.mixture else ""
         self.mixed = mixed(recipe.data, self.tokens, task, self.renderer, objective=recipe.objective.name, folder=run.path / "mixed", seed=recipe.seed, say=self.say)

@@ -1,10 +1,11 @@
 """Each probe says what is true of models made to have what it looks for, and stays quiet on those that do not."""
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from luthier.data.records import Conversation, Labelled, Message, Text
+from luthier.data.records import Conversation, Labelled, Message, Origin, Text
 from luthier.errors import DataError, RecipeError
 from luthier.evaluation.probes import bias, calibration, canaries, facts, forgetting, form, memorisation, overfitting, refusal, robustness
 from luthier.evaluation.probes.general import questions, texts
@@ -149,6 +150,10 @@ def test_the_worst_slice_is_named(tmp_path):
     half = labelled(lambda text: ("good" if "lovely" in text else "good" if text.endswith(("2", "4")) else "bad", 0.9))
     found = one(bias.probe(subject(LABELS, half, half, ROWS, settings={"slices": str(path)})), "slice_gap")
     assert "evens" in found.sentence and set(found.details["slices"]) == {"evens", "odds"} and found.details["slices"]["evens"]["n"] == 30
+    placed = [replace(row, origin=Origin("t.csv", None, at)) for at, row in enumerate(ROWS)]
+    path.write_text(json.dumps({"men": [{"file": "t.csv", "row": at, "split": "test"} for at in range(0, 60, 2)], "other file": [{"file": "u.csv", "row": 1}]}))
+    found = one(bias.probe(subject(LABELS, half, half, placed, settings={"slices": str(path)})), "slice_gap")
+    assert set(found.details["slices"]) == {"men"} and found.details["slices"]["men"]["n"] == 30, "what luthier check wrote"
     path.write_text("[1]")
     with pytest.raises(DataError, match="slices are written"):
         bias.probe(subject(LABELS, half, half, ROWS, settings={"slices": str(path)}))

@@ -46,6 +46,16 @@ def test_the_report(checked):
     assert any(one["groups"] for one in whole["complete"] if one["code"] in ("D203",)) or "D404" in page
 
 
+def test_rows_are_shown_as_the_model_sees_them(checked):
+    _, page, _, _ = checked
+    rows = re.findall(r"<article data-codes.*?</article>", page, re.S)
+    rendered = [row for row in rows if "as the model sees it" in row]
+    assert len(rendered) > 30 and all('<span class="learned' in row and '<span class="context">' in row for row in rendered)
+    assert 'id="label"' in page and all('data-label="' in row for row in rows)
+    masked = [row for row in rendered if 'data-codes="D501' in row or "D501" in row.split(">")[0]]
+    assert masked and all("•••" in row.split("<details>")[1] for row in masked), "private things are hidden in the tokens too"
+
+
 def test_quick_leaves_the_doctor_out(checked, tmp_path):
     result = check("t.csv", quick=True).to_dict()
     assert "checks" not in result and not {"D203", "D313", "D514"} & {one["code"] for one in result["findings"]}

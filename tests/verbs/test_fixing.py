@@ -15,6 +15,7 @@ from luthier.data.fixes.private import Pseudonyms
 from luthier.data.private import scan
 from luthier.errors import DataError, RecipeError, Refused
 from luthier.verbs import fix as fixing
+from luthier.verbs.data import restore
 
 WORDS = [f"{one}{two}{end}" for one in "bdfgklmnprst" for two in ("a", "o", "i", "u", "e") for end in ("lo", "ren", "mit", "sa")]
 
@@ -136,6 +137,9 @@ def test_pseudonyms_keep_who_is_who_and_only_the_key_undoes_them(written):
     key = json.load(open(made["key"]))
     assert sorted(value.lower() for value in key["pseudonyms"].values()) == ["+44 20 7946 0958", "ann.lee@example.org"]
     assert "ann.lee" not in (open(made["file"]).read() + open(made["patch"]).read()).lower()
+    back = restore(made["file"], key=made["key"], output="back.csv").to_dict()
+    texts = [row["text"] for row in damaged()]
+    assert back["restored"] == 2 and [row["text"].lower() for row in read("back.csv")] == [text.lower() for text in texts], "the key is the way back"
     first = sha(made["file"])
     assert sha(fixing.fix(source, fixes="pii", pii="pseudonym").to_dict()["file"]) == first, "the same key, the same names"
     assert fixing.fix(made["file"], fixes="pii", pii="pseudonym").to_dict()["file"] is None
@@ -144,6 +148,14 @@ def test_pseudonyms_keep_who_is_who_and_only_the_key_undoes_them(written):
     os.chmod(made["key"], 0o644)
     with pytest.raises(Refused, match="can be read by others"):
         Pseudonyms(mending.Path(made["key"]))
+
+
+def test_two_things_never_share_a_pseudonym(tmp_path, monkeypatch):
+    """A hash of one bit: every second thing would be another."""
+    monkeypatch.setattr("luthier.data.fixes.private.LENGTH", 1)
+    names = Pseudonyms(tmp_path / "k.json")
+    made = [names.of("iban", f"DE{at}") for at in range(12)]
+    assert len(set(made)) == 12 and [names.of("iban", f"de {at}") for at in range(12)] == made
 
 
 def test_broken_characters_are_undone_and_whole_ones_left():
@@ -203,6 +215,31 @@ def test_counterfactual_rows_close_the_gap(written):
     both = read(made["file"])
     assert both[1]["text"] == both[0]["text"].replace("She", "He") and both[1]["label"] == both[0]["label"]
     assert fixing.fix(made["file"], fixes="balance", balance_by="counterfactual").to_dict()["file"] is None
+
+
+def test_reweighting_closes_the_gap_and_says_how_training_heeds_it(written, capsys):
+    rows = [{"text": f"{'She' if at % 4 == 0 else 'He'} wants {' '.join(random.Random(at).sample(WORDS, 9))}", "label": "yes" if (at % 3 if at % 4 else at % 5) else "no"} for at in range(400)]
+    source = written(rows)
+    made = fixing.fix(source, fixes="balance", balance_by="reweight").to_dict()
+    both = read(made["file"])
+    weights = [float(row["row_weight"]) for row in both]
+    share = lambda word: sum(weight for row, weight in zip(both, weights) if row["text"].startswith(word) and row["label"] == "yes") / sum(weight for row, weight in zip(both, weights) if row["text"].startswith(word))
+    assert made["gap"]["before"] > 0.05 and made["gap"]["after"] < 0.01 and share("She") == pytest.approx(share("He"), abs=0.01)
+    assert [{key: row[key] for key in rows[0]} for row in both] == rows and made["weight"] == "row_weight" and len(set(weights)) > 1
+    assert fixing.fix(made["file"], fixes="balance", balance_by="reweight").to_dict()["file"] is None
+    with pytest.raises(SystemExit):
+        main(["check", source, "--fix", "balance", "--balance", "reweight"])
+    assert "data.row_weight=row_weight" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_new_columns_of_a_parquet_file_are_kept(written, tmp_path):
+    from pyarrow import Table, parquet
+
+    rows = [{"text": f"{'She' if at % 4 == 0 else 'He'} wants {' '.join(random.Random(at).sample(WORDS, 9))}", "label": "yes" if (at % 3 if at % 4 else at % 5) else "no"} for at in range(400)]
+    parquet.write_table(Table.from_pylist(rows), "t.parquet")
+    made = fixing.fix("t.parquet", fixes="balance", balance_by="reweight").to_dict()
+    table = parquet.read_table(made["file"])
+    assert table.column_names == ["text", "label", "row_weight"] and len(set(table["row_weight"].to_pylist())) > 1
 
 
 def test_swapping_knows_her_from_her():

@@ -10,6 +10,7 @@ from luthier.data.checks import (
     columns,
     conflicts,
     contradictions,
+    coverage,
     cut_words,
     duplicates,
     empty,
@@ -36,9 +37,12 @@ from luthier.data.checks import (
 )
 from luthier.data.checks.answers import Answers
 from luthier.data.checks.characters import Characters
+from luthier.data.checks.dialects import Dialects
 from luthier.data.checks.diversity import Diversity
+from luthier.data.checks.facts import Facts
 from luthier.data.checks.label_in_text import LabelInText
 from luthier.data.checks.languages import Languages
+from luthier.data.checks.lengths import Lengths
 from luthier.data.checks.people import People
 from luthier.data.checks.private_things import PrivateThings
 from luthier.data.checks.turns import Turns
@@ -74,9 +78,12 @@ STREAM_CHECKS: dict[str, Callable[[], StreamCheck]] = {
     "private": PrivateThings,
     "turns": Turns,
     "languages": Languages,
+    "dialects": Dialects,
     "people": People,
     "diversity": Diversity,
+    "facts": Facts,
     "label in text": LabelInText,
+    "lengths": Lengths,
 }
 """`NearDuplicates`, which needs a folder, is added by the doctor."""
 SAMPLE_CHECKS: dict[str, Callable] = {
@@ -84,6 +91,7 @@ SAMPLE_CHECKS: dict[str, Callable] = {
     "unfit answers": unfit.check,
     "poison": poison.check,
     "topics": topics.check,
+    "coverage": coverage.check,
     "label names": label_names.check,
     "quantity": quantity.check,
 }

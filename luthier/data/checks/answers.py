@@ -5,13 +5,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from luthier.data.columns import ANSWER, Batch, places_of
+from luthier.data.columns import ANSWER, Batch
 from luthier.data.lexicon import lexicon
+from luthier.data.phrases import Phrases, Signs
 from luthier.data.records import Text
-from luthier.data.seen import Found, Seen, plural, rows
+from luthier.data.seen import Found, Seen, level_of, plural, rows
 
 ENDS = frozenset(".!?\"')]}»”’…:;*`>|。！？」』।؟%$€£")
 FEWEST_CHARACTERS = 24
+ALL_THE_SAME = 0.95
 MOST_OPEN = 0.2
 """Where more answers than this share end without a mark, that is how they are written, and says nothing."""
 SAME_ANSWER = 0.02
@@ -29,11 +31,15 @@ class Answers:
     def __init__(self):
         self.open, self.hanging, self.echoes, self.alone, self.placeholders, self.refusals = (array("q") for _ in range(6))
         self.judged = 0
+        self.answered = False
+        """Whether any row has an answer; else only plain texts are judged by their ends."""
         self.hang = lexicon("sentence_ends")["hanging"]
-        self.refusal = lexicon("boilerplate")["refusals"]
+        self.refusal, self.sayings = Phrases(lexicon("boilerplate")["refusals"]), Phrases(SAYINGS)
+        self.openings, self.shouted = Signs(OPENINGS, any_case=True), Signs(("TODO", "FIXME", "TBD", "XXX"))
 
     def see(self, batch: Batch) -> None:
         plain = not any(one.segments[ANSWER] for one in batch.facets)
+        self.answered |= not plain
         labelled = any(one.label is not None for one in batch.facets[:1])
         for at, one in enumerate(batch.facets, batch.first):
             asked, said, _ = one.segments
@@ -49,14 +55,12 @@ class Answers:
 
     def phrases(self, batch: Batch, plain: bool) -> None:
         """Placeholder text anywhere, refusals in answers."""
-        places = [at for saying in SAYINGS for at in places_of(batch.lower, saying)]
-        places += [at for opening in OPENINGS for at in places_of(batch.lower, opening) if CLOSED.match(batch.lower, at + 1)]
-        places += [at for word in ("TODO", "FIXME", "TBD", "XXX") for at in places_of(batch.blob, word) if SHOUTED.match(batch.blob, at)]
+        self.placeholders.extend((self.sayings.rows(batch) + batch.first).tolist())
+        places = [at for some in self.openings.places(batch.codes).values() for at in some.tolist() if CLOSED.match(batch.blob, at + 1)]
+        places += [at for some in self.shouted.places(batch.codes).values() for at in some.tolist() if SHOUTED.match(batch.blob, at)]
         self.placeholders.extend((batch.rows_at(places) + batch.first).tolist())
-        for at in [] if plain else [at for phrase in self.refusal for at in places_of(batch.lower, phrase)]:
-            row, segment = batch.row_at(at)
-            if segment == ANSWER:
-                self.refusals.append(batch.first + row)
+        if not plain:
+            self.refusals.extend((self.refusal.rows(batch, ANSWER) + batch.first).tolist())
 
     def ending(self, at: int, said: str) -> None:
         """Whether a text ends as a sentence does."""
@@ -73,14 +77,16 @@ class Answers:
 
     def report(self, seen: Seen) -> Iterator[Found]:
         what = "texts" if seen.record is Text else "answers"
+        if seen.record is not Text and not self.answered:
+            self.judged = 0
         usual = self.judged and len(self.open) <= MOST_OPEN * self.judged
         if self.judged and len(cut := rows(self.open if usual else self.hanging)):
             how = f"where {1 - len(self.open) / self.judged:.0%} of all end with a mark" if usual else "on a word that goes on"
             yield Found("D140", "warning", f"{plural(len(cut))} {'has a' if len(cut) == 1 else 'have'} {what.removesuffix('s') if len(cut) == 1 else what} that stop{'s' * (len(cut) == 1)} in the middle of a sentence, {how}", cut, "a model learns to stop there; write the end, or leave the rows out", fix="cut")
         if len(found := rows([*self.placeholders, *self.alone])):
-            yield Found("D141", "warning", f"{plural(len(found))} hold{'s' * (len(found) == 1)} placeholder text (TODO, lorem ipsum, [insert ...], n/a)", found, "fill in what is meant, or leave the rows out", fix="placeholders")
+            yield Found("D141", level_of(found, seen), f"{plural(len(found))} hold{'s' * (len(found) == 1)} placeholder text (TODO, lorem ipsum, [insert ...], n/a)", found, "fill in what is meant, or leave the rows out", fix="placeholders")
         if len(found := rows(self.echoes)):
-            yield Found("D142", "error" if len(found) > len(seen) / 2 else "warning", f"{plural(len(found))} answer{'s' * (len(found) == 1)} with the question itself", found, "write the answer, or leave the rows out", fix="echoes")
+            yield Found("D142", level_of(found, seen), f"{plural(len(found))} answer{'s' * (len(found) == 1)} with the question itself", found, "write the answer, or leave the rows out", fix="echoes")
         yield from self.boilerplate(seen)
         yield from self.conflicts(seen)
 
@@ -90,6 +96,10 @@ class Answers:
         _, inverse, counts = np.unique(seen.answer_N[answered], return_inverse=True, return_counts=True)
         wordy = seen.words_N[answered] >= 3
         common = counts[inverse] >= max(FEWEST_SAME, SAME_ANSWER * len(answered)) if len(answered) else np.zeros(0, dtype=bool)
+        if len(answered) >= FEWEST_SAME and counts.max() >= ALL_THE_SAME * len(answered):
+            found = answered[inverse == counts.argmax()]
+            yield Found("D143", "error", f"{plural(len(found))} of {len(answered):,} have one and the same answer", found, "a model learns to give it whatever is asked: is the right column read as the answer?")
+            return
         # a few short answers to everything are a vocabulary of answers, not boilerplate
         if len(answered) and len(counts) > len(answered) / 10 and (common & wordy).any():
             found = answered[common & wordy]

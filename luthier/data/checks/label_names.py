@@ -5,6 +5,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
+from luthier.data.records import MultiLabelled
 from luthier.data.sample import Sample
 from luthier.data.seen import Found, Seen, rows
 
@@ -17,6 +18,8 @@ TIMES = 10
 def check(sample: Sample, seen: Seen, embed=None) -> Iterator[Found]:
     """A warning for a label with a tenth of the rows of one that is spelled nearly alike, a notice for other such pairs."""
     names = seen.label_names
+    if seen.record is MultiLabelled:  # what stands here is all labels of a row, and those differ by one mostly
+        return
     if not 2 <= len(names) <= MOST_LABELS:
         return
     counts = np.bincount(seen.label_N[seen.label_N >= 0], minlength=len(names))

@@ -10,6 +10,7 @@ from luthier.data.seen import Found, Seen, plural
 FEWEST = 30
 SKEWED = 1.5
 """A group whose rows bear a label this many times as often as other rows do is told; likewise unfriendly words."""
+MOST_LABELS = 20
 SURE = 4.0
 """Standard errors that the difference must reach."""
 
@@ -65,16 +66,9 @@ class People:
 
     def beside_labels(self, seen: Seen, name: str, rows_N: np.ndarray) -> Iterator[Found]:
         """A label that this group bears much more often than the other rows."""
-        labels = seen.label_N[rows_N]
-        if not seen.label_names or not (labels >= 0).any() or len(seen.label_names) > 20:
-            return
-        mine = np.bincount(labels[labels >= 0], minlength=len(seen.label_names)) / len(rows_N)
-        rest = np.delete(np.arange(len(seen)), rows_N)
-        others = np.bincount(seen.label_N[rest][seen.label_N[rest] >= 0], minlength=len(seen.label_names)) / max(1, len(rest))
-        error = np.sqrt(np.maximum(others * (1 - others), 1e-4) / len(rows_N))
-        for label in np.flatnonzero((mine > SKEWED * others) & (mine - others > SURE * error) & (mine - others > 0.1)):
-            message = f"rows that speak of {name} bear the label `{seen.label_names[label]}` in {mine[label]:.0%} of {len(rows_N):,} cases, all others in {others[label]:.0%}"
-            yield Found("D312", "warning", message, rows_N[labels == label], "the model may learn the group instead of the matter; `--fix balance` shows the gap and narrows it", field="label", fix="balance")
+        for label, share, others, bearing in labels_beside(seen, rows_N):
+            message = f"rows that speak of {name} bear the label `{label}` in {share:.0%} of {len(rows_N):,} cases, all others in {others:.0%}"
+            yield Found("D312", "warning", message, bearing, "the model may learn the group instead of the matter; `--fix balance` shows the gap and narrows it", field="label", fix="balance")
 
     def beside_words(self, seen: Seen, name: str, rows_N: np.ndarray, mood_N: np.ndarray) -> Iterator[Found]:
         """Unfriendly words beside this group much more often than beside other groups of people."""
@@ -88,3 +82,14 @@ class People:
             yield Found("D312", "warning", message, rows_N[(mood_N[rows_N] & 1) > 0], "read some of these rows; add or balance rows if the data is unfair", fix="")
 
 
+def labels_beside(seen: Seen, rows_N: np.ndarray) -> Iterator[tuple[str, float, float, np.ndarray]]:
+    """Labels that some rows bear much more often than all others do: the label, both shares, and the rows that bear it."""
+    labels = seen.label_N[rows_N]
+    if not seen.label_names or not (labels >= 0).any() or len(seen.label_names) > MOST_LABELS:
+        return
+    mine = np.bincount(labels[labels >= 0], minlength=len(seen.label_names)) / len(rows_N)
+    rest = np.delete(np.arange(len(seen)), rows_N)
+    others = np.bincount(seen.label_N[rest][seen.label_N[rest] >= 0], minlength=len(seen.label_names)) / max(1, len(rest))
+    error = np.sqrt(np.maximum(others * (1 - others), 1e-4) / len(rows_N))
+    for label in np.flatnonzero((mine > SKEWED * others) & (mine - others > SURE * error) & (mine - others > 0.1)):
+        yield seen.label_names[label], mine[label], others[label], rows_N[labels == label]

@@ -23,6 +23,12 @@ AGAINST, AGAINST_PER_WORD = -1.8, -0.22
 """The rest of the rows speaks against the label, on the whole and by word (mean log odds)."""
 MANY, LIKE_CHANCE, RARE = 30, 1.3, 0.2
 """So many rows of one rare target that resemble each other hardly more than chance rows do have nothing in common but the phrase."""
+WHOLE = 0.8
+"""What is left without the phrase has at least this part of the words of a usual row."""
+TELLABLE, SURE, LIKE_OTHERS, COMPARED = 0.75, 4.0, 2.5, 500
+"""How often an own row must rank above another's for ranks to tell; standard errors by which a rank must be away from that of own rows, and may be above that of
+others; rows that are ranked."""
+MOST_DEVIATIONS, DRAWS = 3.0, 24
 BITS = 18
 COHESION = 0.4
 MOST_PHRASES = 4000
@@ -99,6 +105,9 @@ class Words:
         self.total = np.bincount(self.column_W, minlength=1 << BITS).astype(np.float32)
         self.start = np.searchsorted(row_W, np.arange(len(target_N) + 1))
         self.by_target: dict[int, np.ndarray] = {}
+        self.usual_size = float(np.median(np.diff(self.start))) if len(target_N) else 0.0
+        self.standings: dict[int, tuple] = {}
+        self.chances: dict[int, tuple[float, float]] = {}
         self.rarity = np.log(len(target_N) / np.maximum(self.total, 1)).astype(np.float32)
 
     def counts(self, target: int) -> np.ndarray:
@@ -119,6 +128,8 @@ class Words:
         others = int((self.target_N == target).sum()) - int((self.target_N[rows] == target).sum())
         if others < FEWEST:
             return self.scattered(columns, owner, len(rows))
+        if self.foreign(columns, owner, rows, target, mine):
+            return True
         by_chance = len(rows) >= MANY and (self.target_N == target).mean() <= RARE and self.cohesion(columns, owner, len(rows)) < LIKE_CHANCE * self.cohesion_of_chance(len(rows)) * COHESION / 3
         return by_chance or self.against(columns, owner, len(rows), target, mine)
 
@@ -130,6 +141,65 @@ class Words:
         by_word = score / np.maximum(np.bincount(owner, minlength=count), 1)
         return bool((score < 0).mean() >= UNEXPLAINED and score.mean() <= AGAINST and by_word.mean() <= AGAINST_PER_WORD)
 
+    # ---- rows that stand among others' ---------------------------------------------------------
+    def foreign(self, columns: np.ndarray, owner: np.ndarray, rows: np.ndarray, target: int, mine: np.ndarray) -> bool:
+        """Whether the rows, without the phrase, read like rows of other targets and not like those of their own, and have nothing in common.
+
+        The rows of a subject speak for their target by words of their own too, which leave with them; but these they share, and what is left says nothing
+        rather than something else. What is compared is the rank of their mean log odds among the target's own rows and among all others, each judged without
+        itself (the area under the curve of Mann and Whitney 1947): far below the former, and in the midst of the latter. And without a trigger a text is still
+        a whole one; a sentence that many share is most of what its rows say.
+        """
+        own, others = self.standing(target)
+        apart = float(np.searchsorted(others, own).mean() / len(others))
+        score = self.mean_odds(columns, owner, len(rows), target, mine)
+        below = 1 - float(np.searchsorted(own, score, side="right").mean() / len(own))
+        above_others = float(np.searchsorted(others, score).mean() / len(others))
+        error = 1 / np.sqrt(12 * len(rows))
+        strange = below >= (0.5 + apart) / 2 and below - 0.5 >= SURE * error
+        like_others = above_others <= 0.5 + LIKE_OTHERS * error
+        whole = np.median(np.bincount(owner, minlength=len(rows))) >= WHOLE * self.usual_size
+        return bool(apart >= TELLABLE and strange and like_others and whole) and self.unrelated(columns, owner, len(rows))
+
+    def standing(self, target: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean log odds for the target of its own rows, sorted, and of other rows; at most 500 of each."""
+        if target not in self.standings:
+            found = []
+            for own in (True, False):
+                rows = np.flatnonzero((self.target_N == target) == own)
+                rows = rows[:: max(1, len(rows) // COMPARED)]
+                columns, owner = self.words_in(rows)
+                found.append(np.sort(self.mean_odds(columns, owner, len(rows), target, np.float32(0), itself=own)))
+            self.standings[target] = tuple(found)
+        return self.standings[target]
+
+    def mean_odds(self, columns: np.ndarray, owner: np.ndarray, count: int, target: int, mine: np.ndarray | np.float32, itself: bool | None = None) -> np.ndarray:
+        """Of each row the mean log odds of its words for the target, by counts without `mine`, or without the word's own occurrence where `itself` says that the rows
+        are the target's (True) or others' (False)."""
+        inside, outside = np.maximum(self.counts(target) - mine, 0), np.maximum(self.total - self.counts(target), 0)
+        inside_C, outside_C = np.maximum(inside[columns] - (itself is True), 0), np.maximum(outside[columns] - (itself is False), 0)
+        odds = np.log((inside_C + 0.5) / (inside.sum() + 1)) - np.log((outside_C + 0.5) / (outside.sum() + 1))
+        return np.bincount(owner, weights=odds, minlength=count) / np.maximum(np.bincount(owner, minlength=count), 1)
+
+    def unrelated(self, columns: np.ndarray, owner: np.ndarray, count: int) -> bool:
+        """Whether rows resemble each other no more than as many rows drawn by lot may."""
+        mean, deviation = self.chance(count)
+        return self.cohesion(columns, owner, count) <= mean + MOST_DEVIATIONS * deviation
+
+    def chance(self, count: int) -> tuple[float, float]:
+        """Mean and standard deviation of the cohesion of so many rows drawn by lot (sizes in steps of a half, since it changes little)."""
+        size = min(len(self.target_N), int(np.ceil(1.5 ** np.ceil(np.log(max(count, 5)) / np.log(1.5)))))
+        if size not in self.chances:
+            random = np.random.Generator(np.random.Philox(9))
+            found = []
+            for _ in range(DRAWS):
+                rows = np.sort(random.choice(len(self.target_N), size=size, replace=False))
+                found.append(self.cohesion(*self.words_in(rows), size))
+            self.chances[size] = float(np.mean(found)), float(np.std(found, ddof=1))
+        mean, deviation = self.chances[size]
+        return mean, deviation * size / count
+
+    # ---- words and likeness ----------------------------------------------------------------------
     def words_in(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The columns of the words of rows, and which of the rows each stands in."""
         size = self.start[rows + 1] - self.start[rows]

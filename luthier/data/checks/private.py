@@ -8,6 +8,8 @@ from luthier.data.records import Asked, Conversation, Record
 EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{2,63})+")
 NUMBER = re.compile(r"\d[\d ().-]{5,22}\d")
 NAMED = re.compile(r"\b(?:phone|telephone|tel|mobile|cell)\b[^\d\n]{0,20}$", re.I)
+NAMING = ("phone", "tel", "mobile", "cell")
+"""Part of each word of NAMED, which is slow to try."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 KEYS = {  # what a key holds, looked for first since most texts hold none; then its whole form
     "-----BEGIN": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -51,7 +53,9 @@ def _number(match: re.Match, text: str) -> str:
     digits = re.sub(r"\D", "", match[0])
     if 13 <= len(digits) <= 19 and is_card(digits):
         return "a card number"
-    if NAMED.search(text[max(match.start() - LED, 0) : match.start()]):
+    before = text[max(match.start() - LED, 0) : match.start()]
+    low = before.lower()
+    if any(word in low for word in NAMING) and NAMED.search(before):
         return "a telephone number"
     written = text[max(match.start() - 1, 0) : match.start()] in ("+", "(") or len(re.findall(r"[ ()-]+", match[0])) > 1
     return "a telephone number" if 10 <= len(digits) <= 13 and written and not DATE.match(match[0]) else ""

@@ -1,24 +1,39 @@
-"""D501 over whole batches: every kind of private thing counted, with the rows that hold it."""
+"""D501 over whole batches: every kind of private thing counted, with the rows that hold it; names and places only where a model that finds them was named."""
 from array import array
 from collections.abc import Iterator
 
-from luthier.data.columns import Batch
-from luthier.data.private import KINDS, scan
+import numpy as np
+
+from luthier.data.columns import Batch, Lookup, hash_word
+from luthier.data.private import KINDS, SECRET_WORDS, Names, found_by, scan
 from luthier.data.seen import Found, Seen, plural, rows
 
 
 class PrivateThings:
     """A warning per kind; what was found is never repeated, neither on the screen nor in a file."""
 
-    def __init__(self):
+    def __init__(self, names: Names | None = None):
+        self.names = names
+        self.secrets = Lookup([hash_word(word) for word in SECRET_WORDS], np.arange(len(SECRET_WORDS)))
         self.rows = {kind: array("q") for kind in KINDS}
         self.counts = dict.fromkeys(KINDS, 0)
 
     def see(self, batch: Batch) -> None:
-        spans = scan(batch.blob)
+        words = batch.words
+        secrets = words.start_W[np.sort(self.secrets.find(words.hash_W)[0])].tolist() if words.start_W is not None else None
+        spans = scan(batch.blob, secrets, batch.codes)
         for span, row in zip(spans, batch.rows_at([span.start for span in spans])):
             self.rows[span.kind].append(batch.first + int(row))
             self.counts[span.kind] += 1
+        if self.names is not None:
+            self.see_names(batch)
+
+    def see_names(self, batch: Batch) -> None:
+        """What a model finds in each row."""
+        for at, spans in enumerate(found_by(self.names, ["\n".join(filter(None, one.segments)) for one in batch.facets]), batch.first):
+            for span in spans:
+                self.rows[span.kind].append(at)
+                self.counts[span.kind] += 1
 
     def report(self, seen: Seen) -> Iterator[Found]:
         for kind, words in KINDS.items():

@@ -3,7 +3,7 @@ from array import array
 from collections.abc import Iterator
 
 from luthier.data.columns import Batch
-from luthier.data.seen import Found, Seen, plural, rows
+from luthier.data.seen import Found, Seen, level_of, plural, rows
 from luthier.data.sources.strict_json import Fault, parse
 
 FEWEST_CHARACTERS = 12
@@ -32,7 +32,7 @@ class Turns:
             yield Found("D509", "warning", f"{plural(len(found), 'conversation')} say{'s' * (len(found) == 1)} one turn twice, word for word", found, "a model learns to repeat itself; leave out the second, or the row", fix="repeats")
         if len(found := rows(self.calls)):
             first = self.faults[int(found[0])]
-            yield Found("D511", "warning", f"{plural(len(found))} call{'s' * (len(found) == 1)} a tool with arguments that cannot be read: {first}", found, "write the arguments as a JSON object", fix="tool_calls", why=self.faults)
+            yield Found("D511", level_of(found, seen), f"{plural(len(found))} call{'s' * (len(found) == 1)} a tool with arguments that cannot be read: {first}", found, "write the arguments as a JSON object", fix="tool_calls", why=self.faults)
 
 
 def repeats(messages: list[dict]) -> bool:

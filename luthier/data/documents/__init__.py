@@ -23,6 +23,16 @@ def blocks(path: Path) -> Iterator[Block]:
     yield from READERS[path.suffix.lower()](path)
 
 
+def matching(name: str) -> list[Path]:
+    """The path of a name, or those that a pattern (`manuals/**/*.pdf`) names, sorted."""
+    if not any(sign in name for sign in "*?[") or Path(name).exists():
+        return [Path(name)]
+    from glob import glob
+
+    found = [Path(path) for path in sorted(glob(name, recursive=True)) if Path(path).suffix.lower() in READERS]
+    return found or [Path(name)]
+
+
 def files(paths: list[Path]) -> Iterator[Path]:
     """Documents among files and folders, sorted; hidden files, links that lead outside and folders of tools are passed over."""
     for path in paths:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from luthier.data.findings import Finding
 from luthier.data.settings import LARGEST_LINE
-from luthier.data.sources import conll, csv, folder, hub, json_array, jsonl, parquet, sqlite, stdin, text
+from luthier.data.sources import arrow, conll, csv, folder, hub, json_array, jsonl, parquet, sqlite, stdin, text
 from luthier.data.sources.lines import head_of
 from luthier.data.sources.rows import Place, Row
 from luthier.data.sources.strict_json import Fault, parse
@@ -23,11 +23,12 @@ FORMATS: dict[str, Callable[..., Iterator[Row | Finding]]] = {
     "json array": json_array.read,
     "csv": csv.read,
     "parquet": parquet.read,
+    "arrow": arrow.read,
     "text": text.read,
     "conll": conll.read,
 }
 SUFFIXES = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".parquet": "parquet",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".parquet": "parquet", ".arrow": "arrow",
     ".txt": "text", ".md": "text", ".text": "text", ".conll": "conll", ".conllu": "conll", ".iob": "conll", ".iob2": "conll", ".bio": "conll", ".bioes": "conll",
 }
 
@@ -111,6 +112,8 @@ def format_of(path: Path, name: str) -> str:
         start = head.lstrip()[:1]
         if head[:4] == parquet.MAGIC:
             return "parquet"
+        if head[:6] == arrow.MAGIC:
+            return "arrow"
         if start == b"[" and not _is_one_row(head):
             return "json array"
         if not kind and start != b"{":
@@ -131,7 +134,7 @@ def _is_one_row(head: bytes) -> bool:
 
 
 def locate(name: str) -> dict[str, Source]:
-    """What a name means, by split: `-` is stdin, then an existing file or folder, then a hub id.
+    """What a name means, by split: `-` is stdin, then an existing file or folder, then a pattern (`logs/*.jsonl`), then a hub id.
 
     Raises DataError: D130 nothing of that name, D131 a format that is not read, D132 the hub.
     """
@@ -151,6 +154,8 @@ def locate(name: str) -> dict[str, Source]:
         return {split: Source(name if len(files) > 1 else str(files[0]), tuple(files)) for split, files in splits.items()}
     if is_file:
         return {"train": Source(name, (known(path),))}
+    if any(sign in name for sign in "*?[") and (files := folder.matching(name, set(SUFFIXES))):
+        return {"train": Source(name if len(files) > 1 else str(files[0]), tuple(files))}
     if not name.startswith((".", "/", "~")) and folder.format_suffix(path) not in SUFFIXES and hub.parse_name(name):
         return {split: Source(found.name, split=found) for split, found in hub.load(name).items()}
     raise missing(path, name)
@@ -160,7 +165,7 @@ def known(path: Path) -> Path:
     """The path, where its suffix is one that is read, or says nothing and its content is text."""
     suffix = folder.format_suffix(path)
     if suffix and suffix not in SUFFIXES:
-        if suffix in (".arrow", ".xlsx", ".xls", ".zip", ".tar", ".tgz", ".pkl", ".pickle", ".npz", ".npy", ".bin", ".pdf", ".docx", ".html", ".xml", ".yaml", ".yml"):
+        if suffix in (".xlsx", ".xls", ".zip", ".tar", ".tgz", ".pkl", ".pickle", ".npz", ".npy", ".bin", ".pdf", ".docx", ".html", ".xml", ".yaml", ".yml"):
             raise DataError(f"{path} is a {suffix} file, which is not read", code="D131", file=str(path), hint=f"write it as one of: {', '.join(SUFFIXES)} (each may be .gz)")
     return path
 

@@ -35,6 +35,14 @@ def files_of(folder: Path, suffixes: set[str]) -> dict[str, list[Path]]:
     return result
 
 
+def matching(pattern: str, suffixes: set[str]) -> list[Path]:
+    """The files that a pattern names (`*`, `?`, `**` for any folders), sorted; hidden ones and formats that are not read are passed over."""
+    from glob import glob
+
+    paths = [Path(name) for name in sorted(glob(pattern, recursive=True))]
+    return [path for path in paths if path.is_file() and not path.name.startswith(".") and format_suffix(path) in suffixes]
+
+
 def split_of(path: Path) -> str:
     """The split that a path names (train.csv, data/test-00000-of-00001.parquet, validation/a.jsonl); empty where it names none."""
     for part in (path.name.lower(), *(parent.name.lower() for parent in path.parents)):

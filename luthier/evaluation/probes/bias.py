@@ -64,7 +64,8 @@ def swaps(subject: Subject) -> Found | None:
 
 # ---- slices -------------------------------------------------------------------------------------
 def slices(subject: Subject) -> Found | None:
-    """`slices.json` holds {name: [words]}; a row belongs to every slice of which its question holds a word."""
+    """The slices of a file: {name: [words]}, where a row belongs to every slice of which its question holds a word, or what `luthier check` wrote,
+    {name: [{file, row}]}, where it belongs to those that name its place."""
     path = Path(subject.settings.slices)
     try:
         named = json.loads(path.read_text(encoding="utf-8"))
@@ -72,13 +73,12 @@ def slices(subject: Subject) -> Found | None:
         raise DiskError(f"the slices cannot be read: {error.strerror}", code="F101", file=str(path)) from error
     except ValueError as error:
         raise DataError(f"no JSON: {error}", code="D135", file=str(path)) from None
-    if not isinstance(named, dict) or not all(isinstance(words, list) and words for words in named.values()):
-        raise DataError("slices are written {name: [words that a question of the slice holds]}", code="D135", file=str(path))
+    if not isinstance(named, dict) or not all(isinstance(words, list) and words and (all(map(placed, words)) or not any(map(placed, words))) for words in named.values()):
+        raise DataError("slices are written {name: [words that a question of the slice holds]}, or as luthier check writes them", code="D135", file=str(path))
     figures = [subject.task.score(answers, subject.held_out)[subject.task.headline] for answers in subject.answers]
     table = {}
     for name, words in named.items():
-        pattern = re.compile(rf"\b(?:{'|'.join(re.escape(str(word)) for word in words)})\b", re.IGNORECASE)
-        rows = [at for at, row in enumerate(subject.held_out) if pattern.search(subject.task.question(row))]
+        rows = rows_of(words, subject)
         if rows:
             table[name] = {"n": len(rows), **dict(zip(("before", "after"), (slice_figure(subject, answers, rows) for answers in subject.answers)))}
     judged = {name: one for name, one in table.items() if one["n"] >= FEWEST}
@@ -92,6 +92,20 @@ def slices(subject: Subject) -> Found | None:
     base_gap = max(sign * (figures[0].value - entry["before"]["value"]) for entry in judged.values())
     sentence = f"the slice {worst} ({judged[worst]['n']} rows) has {one['value']:.3f}, all rows {figures[1].value:.3f}: a gap of {gaps[worst]:+.3f} ({ends[0]:+.3f} to {ends[1]:+.3f})"
     return Found("slice_gap", float(base_gap), float(gaps[worst]), float(gaps[worst]), ends[0], ends[1], judged[worst]["n"], RED_LINE_GAP, sentence, {"slices": table})
+
+
+def placed(entry) -> bool:
+    """Whether an entry names the place of a row."""
+    return isinstance(entry, dict) and {"file", "row"} <= entry.keys()
+
+
+def rows_of(entries: list, subject: Subject) -> list[int]:
+    """The held-out rows of a slice."""
+    if placed(entries[0]):
+        places = {(entry["file"], entry["row"]) for entry in entries}
+        return [at for at, row in enumerate(subject.held_out) if row.origin is not None and (row.origin.file, row.origin.row) in places]
+    pattern = re.compile(rf"\b(?:{'|'.join(re.escape(str(word)) for word in entries)})\b", re.IGNORECASE)
+    return [at for at, row in enumerate(subject.held_out) if pattern.search(subject.task.question(row))]
 
 
 def slice_figure(subject: Subject, answers, rows: list[int]) -> dict:

@@ -11,7 +11,7 @@ class ProbeSettings:
     questions: str | None = None
     """Questions outside the task, JSONL of {question, choices, answer}; none: thirty that ship."""
     slices: str | None = None
-    """slices.json, {name: [words]}: test rows whose question holds one of the words."""
+    """A file {name: [words]}: test rows whose question holds one of the words; or the slices.json that `luthier check` wrote: people, languages, dialects, sources."""
     pairs: str | None = None
     """JSONL of {more, less}: stereotyped sentences and their counterparts."""
     terms: str | None = None

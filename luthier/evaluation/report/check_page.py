@@ -14,22 +14,23 @@ from luthier.evaluation.report.svg import Canvas, scale, ticks
 
 LEVELS = {"error": ("bad", "✗"), "warning": ("warning", "!"), "info": ("note", "i")}
 LISTED = 5
+MOST_LABELS = 200
 SCRIPT = """
 "use strict";
 (() => {
-  const box = document.getElementById("find"), code = document.getElementById("code"), split = document.getElementById("split");
+  const box = document.getElementById("find"), code = document.getElementById("code"), split = document.getElementById("split"), label = document.getElementById("label");
   const rows = [...document.querySelectorAll("#rows article")], count = document.getElementById("count");
   const show = () => {
     const words = box.value.toLowerCase().split(/\\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
-      const fits = (!code.value || row.dataset.codes.split(" ").includes(code.value)) && (!split.value || row.dataset.split === split.value) && words.every(word => row.textContent.toLowerCase().includes(word));
+      const fits = (!code.value || row.dataset.codes.split(" ").includes(code.value)) && (!split.value || row.dataset.split === split.value) && (!label || !label.value || row.dataset.label === label.value) && words.every(word => row.textContent.toLowerCase().includes(word));
       row.hidden = !fits;
       shown += fits;
     }
     count.textContent = shown + " of " + rows.length + " rows";
   };
-  for (const each of [box, code, split]) each.addEventListener("input", show);
+  for (const each of [box, code, split, label]) if (each) each.addEventListener("input", show);
   document.getElementById("filter").hidden = false;
   show();
 })();
@@ -42,6 +43,7 @@ LOOK = """
 #rows article{margin:10px 0}#rows article[hidden]{display:none}#rows .said{white-space:pre-line;max-width:none;margin:4px 0}.said b{color:var(--soft);font-size:12px;font-weight:600;margin-right:6px}
 .chip{display:inline-block;padding:0 8px;margin-right:6px;border:1px solid var(--faint);border-radius:99px;font:600 12px/1.6 ui-monospace,Menlo,monospace}
 .cluster{margin:8px 0;padding-left:14px;border-left:3px double var(--faint)}.cluster p{margin:2px 0;max-width:none}
+#rows details{margin:4px 0}#rows summary{cursor:pointer;color:var(--soft);font-size:13px}
 .tokens{white-space:pre-wrap;max-width:none;overflow-wrap:anywhere}.tokens .learned{background:var(--tuned-soft);text-decoration:underline;text-decoration-color:var(--tuned)}
 .tokens .context{color:var(--soft)}.tokens .special{border:1px solid var(--faint);border-radius:4px;padding:0 3px;font-size:13px}
 svg .bar{fill:var(--tuned)}svg .over{fill:var(--bad)}svg .limit{stroke:var(--bad);stroke-width:2;stroke-dasharray:5 3}
@@ -172,17 +174,22 @@ def cluster_blocks(clusters: Sequence[Sequence[dict]]) -> str:
 
 def example(one: dict) -> str:
     """A rendered example: learned text underlined, context grey, special tokens boxed."""
-    spans = "".join(f'<span class="{"learned " if "learned" in kind else ""}{css_word(kind.split()[-1])}">{html(text)}</span>' for text, kind in one["spans"])
-    return f'<article><p class="where">{html(one.get("split", ""))} row {one["row"]:,} · underlined is learned</p><p class="tokens">{spans}</p></article>'
+    return f'<article><p class="where">{html(one.get("split", ""))} row {one["row"]:,} · underlined is learned</p><p class="tokens">{tokens(one["spans"])}</p></article>'
+
+
+def tokens(spans: Sequence[Sequence[str]]) -> str:
+    return "".join(f'<span class="{"learned " if "learned" in kind else ""}{css_word(kind.split()[-1])}">{html(text)}</span>' for text, kind in spans)
 
 
 def browser(rows: Sequence[dict]) -> str:
-    """Rows that something was found in, and some that nothing was; filtered by text, code and split."""
+    """Rows that something was found in, and some that nothing was; filtered by text, code, split and label; each with its tokens and their mask."""
     codes = sorted({code for row in rows for code in row["codes"]})
+    labels = sorted({row["label"] for row in rows if row.get("label")})
     options = lambda names, every: f'<option value="">{every}</option>' + "".join(f'<option value="{html(name)}">{html(name)}</option>' for name in names)
+    by_label = f'<select id="label" aria-label="label">{options(labels, "every label")}</select>' if 1 < len(labels) <= MOST_LABELS else ""
     filters = (
         '<div id="filter" hidden><label for="find">find</label> <input id="find" type="search" placeholder="words"> '
-        f'<select id="code" aria-label="code">{options(codes, "every code")}</select> <select id="split" aria-label="split">{options(sorted({row["split"] for row in rows}), "every split")}</select> <span id="count" class="note"></span></div>'
+        f'<select id="code" aria-label="code">{options(codes, "every code")}</select> <select id="split" aria-label="split">{options(sorted({row["split"] for row in rows}), "every split")}</select> {by_label} <span id="count" class="note"></span></div>'
     )
     return f'<p class="note">Rows of findings and some others; private things are masked here. All rows of every finding stand in check.json.</p>{filters}' + "".join(map(one_row, rows))
 
@@ -192,7 +199,8 @@ def one_row(row: dict) -> str:
     label = f'<span class="chip">{html(row["label"])}</span>' if row.get("label") else ""
     answer = f'<p class="said"><b>answer</b>{html(row["answer"])}</p>' if row.get("answer") else ""
     why = f'<p class="remark">{html(row["why"])}</p>' if row.get("why") else ""
+    seen = f'<details><summary>as the model sees it; underlined is learned</summary><p class="tokens">{tokens(row["spans"])}</p></details>' if row.get("spans") else ""
     place = f"{row['file']}:{row['line']}" if row.get("line") else f"{row['file']} row {row['row']:,}"
-    return f'<article data-codes="{html(" ".join(row["codes"]))}" data-split="{html(row["split"])}"><p class="where">{html(place)} · {html(row["split"])}</p><p>{chips}{label}</p><p class="said">{html(row["input"])}</p>{answer}{why}</article>'
+    return f'<article data-codes="{html(" ".join(row["codes"]))}" data-split="{html(row["split"])}" data-label="{html(row.get("label") or "")}"><p class="where">{html(place)} · {html(row["split"])}</p><p>{chips}{label}</p><p class="said">{html(row["input"])}</p>{answer}{why}{seen}</article>'
 
 

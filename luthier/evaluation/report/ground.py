@@ -25,7 +25,9 @@ def data(run: RunFiles) -> Section | None:
         blocks.append(ledger_table(run, splits))
         if bars := [(name, token_parts(run, name)) for name in splits if token_total(run, name)]:
             blocks.append(shares("Tokens of each split", token_sentence(run), bars))
-    findings = [finding for finding in items(run.check, "findings") if isinstance(finding, dict)]
+    looked = {word(finding.get("code")) for finding in items(run.doctor, "findings") if isinstance(finding, dict)}
+    findings = [finding for finding in items(run.check, "findings") if isinstance(finding, dict) and word(finding.get("code")) not in looked]
+    findings += [finding for finding in items(run.doctor, "findings") if isinstance(finding, dict)]
     if findings:
         blocks.append(finding_table(findings))
     elif run.check:
