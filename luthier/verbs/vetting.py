@@ -25,17 +25,18 @@ _known: dict[tuple, list[Finding]] = {}
 def vet(data: DataSet, accepted: Iterable[str] = (), say: Say = silent) -> list[dict]:
     """The doctor's findings about a data set that is about to be learned; DataError with all of them where one is an error that was not accepted.
 
-    The same rows are looked at once in a process: further trainings of one run read what stands there already.
+    The same rows are looked at, and the warnings told, once in a process: further trainings of one run read what stands there already.
     """
     rows = sum(account.used for account in data.ledger.values())
     checks = (*STREAM_CHECKS, "near duplicates") if rows <= MOST_ROWS else STOPPING
     key = (data.fingerprint, checks)
-    if key not in _known:
+    new = key not in _known
+    if new:
         _known.clear()
         _known[key] = doctor.examine(data, only=checks, say=say).findings()
     found = [one.to_dict() for one in settled(_known[key], accepted)]
     refuse(found)
-    if words := warned([*(one for one in data.findings if one["code"] not in doctor.MEASURED_ANEW), *found]):
+    if new and (words := warned([*(one for one in data.findings if one["code"] not in doctor.MEASURED_ANEW), *found])):
         say(Event("note", f"the doctor warns of {words}; luthier check shows the rows", {"findings": [one["code"] for one in found if one["level"] == "warning"]}))
     return found
 
