@@ -251,3 +251,11 @@ def test_signs_are_found_as_by_reading():
             assert found.get(string, np.zeros(0)).tolist() == [at for at in range(len(whole)) if whole.startswith(string, at)], string
     assert {name: at.tolist() for name, at in Signs(("[your", "<insert"), any_case=True).places(codes_of("[Your [YOUR <Insert [yo")).items()} == {"[your": [0, 6], "<insert": [12]}
     assert Signs(strings).places(codes_of("")) == {}
+
+
+def test_near_copies_of_rows_that_echo_their_question(examine):
+    rows = [TALK(text(at), text(at)) for at in range(60)]
+    rows += [TALK(f"{text(at)} again", f"{text(at)} again") for at in range(20)]
+    result, _ = examine(rows, only=["near duplicates"])
+    copies = {row for code in ("D203", "D404") for row in told(result, code)}
+    assert len(copies) >= 18 and all(len(one.groups) > 0 for one in found(result, "D203"))

@@ -32,7 +32,7 @@ class NearDuplicates:
 
     def inside(self, seen: Seen, near, rows_N: np.ndarray) -> Found:
         """Near copies, the first of each cluster not counted."""
-        groups = [[int(row) for row in group] for group in near.clusters() if len(np.unique(seen.input_N[group] ^ seen.answer_N[group])) > 1]
+        groups = [[int(row) for row in group] for group in near.clusters() if len(np.unique(seen.input_N[group])) > 1 or len(np.unique(seen.answer_N[group])) > 1]
         partner = dict(zip(near.second_E.tolist(), near.first_E.tolist()))
         sizes = plural(len(groups), "group")
         message = f"{plural(len(rows_N))} ({len(rows_N) / len(seen):.1%}) nearly repeat an earlier one, in {sizes}; the largest has {len(groups[0])}: {seen.counted(rows_N)}"

@@ -25,7 +25,7 @@ MANY, LIKE_CHANCE, RARE = 30, 1.3, 0.2
 """So many rows of one rare target that resemble each other hardly more than chance rows do have nothing in common but the phrase."""
 WHOLE = 0.8
 """What is left without the phrase has at least this part of the words of a usual row."""
-TELLABLE, SURE, LIKE_OTHERS, COMPARED = 0.75, 4.0, 2.5, 500
+TELLABLE, SURE, LIKE_OTHERS, COMPARED = 0.75, 4.0, 3.5, 500
 """How often an own row must rank above another's for ranks to tell; standard errors by which a rank must be away from that of own rows, and may be above that of
 others; rows that are ranked."""
 MOST_DEVIATIONS, DRAWS = 3.0, 24
