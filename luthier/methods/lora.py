@@ -12,6 +12,7 @@ from luthier.methods.injected import Injected
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+    from torch import nn
 
     from luthier.models.language_model import LanguageModel
 
@@ -59,6 +60,14 @@ class LoRA(Injected):
             bias="none", use_rslora=self.rank_stabilised, fan_in_fan_out=targets.has_transposed(network, chosen),
             ensure_weight_tying=adapters.keeps_ties(language_model), **self.further(language_model), **adapters.shared_fields(language_model),
         )
+
+    def apply(self, language_model: LanguageModel) -> nn.Module:
+        """Inject, and let the plain layers take the short way while they learn."""
+        from luthier.methods import lora_product
+
+        network = super().apply(language_model)
+        lora_product.quicken(network)
+        return network
 
     def further(self, language_model: LanguageModel) -> dict:
         """Experts that share one tensor are adapted too, each with its own matrices, unless `targets` chooses layers."""

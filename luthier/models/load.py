@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig
 
 from luthier.errors import CheckpointError, RecipeError, Refused
 from luthier.files import digest, sha256_file
-from luthier.models import attention
+from luthier.models import attention, quick_layers
 from luthier.models.configuration import read_configuration
 from luthier.models.families import Family, family_of
 from luthier.models.head_kinds import HEAD_KINDS, auto_class
@@ -121,6 +121,8 @@ def load(
     resized = fit_embedding(network, len(tokenizer), seed, notices)
     network.to(device)
     choose_attention(network, device, {dtype, autocast})
+    if device == "cpu":
+        quick_layers.quicken(network)
     model_head = head_for(network, head, family)
     model_head.autocast = autocast
     return LanguageModel(

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
 from luthier.errors import DoesNotFit
+from luthier.models import quick_layers
 from luthier.models.configuration import read_configuration
 from luthier.models.families import Family, family_of
 from luthier.models.head_kinds import HEAD_KINDS, auto_class
@@ -66,6 +67,8 @@ def plan_memory(
     with torch.device("meta"):
         language_model = shape_of(place, config, family, labels, low if low is not None and method.base_is_frozen else torch.float32)
         language_model.head.autocast = low
+        if device == "cpu":
+            quick_layers.quicken(language_model.network)
         network = method.apply(language_model)
         network.train()
         if gradient_checkpointing:
