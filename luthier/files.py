@@ -19,6 +19,8 @@ from typing import BinaryIO
 from luthier.errors import CheckpointError, DiskError, FolderInUse, Refused
 
 MANIFEST = "manifest.json"
+OWN = "manifest_sha256"
+"""The entry of a manifest that holds the hash of all others."""
 STAGING = ".staging-"
 BLOCK = 1 << 20
 
@@ -223,10 +225,16 @@ def seal(folder: Path, facts: dict) -> None:
             disk.fsync(descriptor)
         finally:
             os.close(descriptor)
-    manifest = {**facts, "files": fingerprint_files(folder)}
-    write_file(folder / MANIFEST, json.dumps(finite(manifest), indent=1, sort_keys=True) + "\n")
+    write_file(folder / MANIFEST, manifest_text({**facts, "files": fingerprint_files(folder)}))
     for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
         sync_folder(inner)
+
+
+def manifest_text(facts: dict) -> str:
+    """The text of a manifest: its facts, and a hash of them, by which a change of the manifest itself is found."""
+    facts = {name: value for name, value in finite(facts).items() if name != OWN}
+    own = digest(json.dumps(facts, sort_keys=True))
+    return json.dumps({**facts, OWN: own}, indent=1, sort_keys=True) + "\n"
 
 
 def publish(staging: Path, final: Path) -> None:
@@ -254,9 +262,11 @@ def verify(folder: Path) -> dict:
         return CheckpointError(f"{what}: {folder / name}", code="C101", file=str(folder / name), hint="this folder is passed over; use an older one or write it again")
 
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        listed = manifest["files"]
-        expected = {name: (entry["size"], entry["sha256"]) for name, entry in listed.items()}
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        if manifest_text(manifest).rstrip() != text.rstrip():
+            raise ValueError("its own hash is of other facts")
+        expected = {name: (entry["size"], entry["sha256"]) for name, entry in manifest["files"].items()}
     except FileNotFoundError:
         raise damaged("no manifest", MANIFEST) from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
@@ -270,7 +280,7 @@ def verify(folder: Path) -> dict:
         path = folder / name
         if path.is_symlink() or path.stat().st_size != size or sha256_file(path) != sha256:
             raise damaged("a file has changed since it was written", name)
-    return manifest
+    return {name: value for name, value in manifest.items() if name != OWN}
 
 
 def sweep(root: Path) -> list[str]:

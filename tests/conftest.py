@@ -87,3 +87,15 @@ def tiny_llama(tiny_model) -> Path:
 def tiny_bert(tiny_model) -> Path:
     """A folder with a two-layer BERT (masked-LM weights, random) and the byte tokenizer."""
     return tiny_model("bert")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests recorded as figures, as the table that dev/nightly.md keeps; not in the quick run."""
+    if terminalreporter.config.option.markexpr == "not nightly":
+        return
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, []) if report.when == "call"]
+    rows = sorted((*value, f"{report.duration:.0f} s", report.outcome) for report in reports for name, value in report.user_properties if name == "figure")
+    if rows:
+        terminalreporter.section("figures")
+        for row in [("row", "what", "figure", "time", "outcome"), ("---",) * 5, *rows]:
+            terminalreporter.write_line("| " + " | ".join(row) + " |")

@@ -139,11 +139,16 @@ def newest(root: Path) -> tuple[Path, State, list[str]]:
     raise CheckpointError(f"{root} has no valid checkpoint: {detail}", code="C102", file=str(root), hint="start the run again without --resume")
 
 
-def tensors_of(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Weights and optimizer tensors of a checkpoint; never loaded where they hold non-finite numbers."""
-    weights, optimizer = load_file(folder / "weights.safetensors"), load_file(folder / "optimizer.safetensors")
+def weights_of(folder: Path) -> dict[str, Tensor]:
+    """Weights of a checkpoint; never loaded where they hold non-finite numbers."""
+    weights = load_file(folder / "weights.safetensors")
     refuse_nonfinite(weights, str(folder))
-    return weights, optimizer
+    return weights
+
+
+def tensors_of(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Weights and optimizer tensors of a checkpoint."""
+    return weights_of(folder), load_file(folder / "optimizer.safetensors")
 
 
 def load_weights(parameters: dict[str, Tensor], weights: dict[str, Tensor], folder: Path) -> None:

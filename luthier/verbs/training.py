@@ -230,7 +230,6 @@ def load_best(run: Run, parameters: dict, say: Say) -> int:
     """Put the weights of the best checkpoint back (the last, where none was judged); returns its step."""
     folder = checkpoint.pointed(run.path, "best") or checkpoint.newest(run.path)[0]
     state = checkpoint.checked(folder)
-    weights, _ = checkpoint.tensors_of(folder)
-    checkpoint.load_weights(parameters, weights, folder)
+    checkpoint.load_weights(parameters, checkpoint.weights_of(folder), folder)
     say(Event("note", f"kept step {state.step:,}, the best on validation", {"step": state.step}))
     return state.step

@@ -217,9 +217,11 @@ def sweep_of(tmp_path, kind, changes, stride=1) -> tuple[list, int]:
 
 
 @pytest.mark.parametrize("kind, stride", [("lora", 3), ("full", 9), pytest.param("lora", 1, marks=pytest.mark.nightly), pytest.param("full", 1, marks=pytest.mark.nightly)])
-def test_killed_at_every_call(tmp_path, kind, stride):
+def test_killed_at_every_call(tmp_path, kind, stride, record_property):
     """Saves, pointers and pruning of a whole run; the quick run takes every third and every ninth call."""
     calls, points = sweep_of(tmp_path, kind, {}, stride)
+    which = "every" if stride == 1 else f"one in {stride}"
+    record_property("figure", ("A-2", f"killed at {which} of {len(calls)} disk calls of a whole run ({kind})", f"{points} of {points} points, torn writes among them"))
     assert points > 150 // stride
     assert {name for name, _ in calls} >= {"write", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "tensors", "append"}
 
@@ -228,11 +230,12 @@ def test_killed_in_a_run_that_stops_early(tmp_path):
     sweep_of(tmp_path, "lora", EARLY, 4)
 
 
-def test_killed_while_resuming(tmp_path):
-    """A second kill at every ninth call of what comes after the first, the resume's own calls among them."""
+@pytest.mark.parametrize("stride", [9, pytest.param(2, marks=pytest.mark.nightly)])
+def test_killed_while_resuming(tmp_path, stride, record_property):
+    """A second kill at every `stride`-th call of what comes after the first: the resume's own calls and the pruning that follows among them."""
     work(tmp_path / "unbroken", "lora")
     wanted, kills = fruit(tmp_path / "unbroken"), 0
-    for number in itertools.count(1, 9):
+    for number in itertools.count(1, stride):
         root = tmp_path / str(number)
         assert child(root, "lora", 150, False, {}) == -signal.SIGKILL
         code = child(root, "lora", number, True, {})
@@ -240,8 +243,8 @@ def test_killed_while_resuming(tmp_path):
         if code == 0:
             break
         kills += 1
-    print(f"killed again at {kills} points of a resume")
-    assert kills >= 8
+    record_property("figure", ("A-4", f"killed again while resuming and pruning, one call in {stride}", f"{kills} of {kills} points"))
+    assert kills >= 72 // stride
 
 
 # ---- mutants: without the guard, the sweep is red ------------------------------------------------

@@ -17,6 +17,7 @@ from fruits import assert_same, fruit
 
 from luthier.errors import CheckpointError, LuthierError
 from luthier.runs.folder import Run
+from luthier.training import checkpoint
 from luthier.verbs.train import train
 
 TRIALS = 10
@@ -71,7 +72,7 @@ def unbroken(base, chats, here):
 
 
 @pytest.mark.parametrize("trials", [TRIALS, pytest.param(100, marks=pytest.mark.nightly)])
-def test_killed_at_random_moments_and_resumed(base, chats, here, unbroken, trials):
+def test_killed_at_random_moments_and_resumed(base, chats, here, unbroken, trials, record_property):
     wanted, seconds = unbroken
     draw, same, interrupted = random.Random(SEED), 0, 0
     for trial in range(trials):
@@ -90,13 +91,16 @@ def test_killed_at_random_moments_and_resumed(base, chats, here, unbroken, trial
             assert finished({}, None, resume=name) == 0
         assert_same(wanted, fruit(run))
         same += 1
-    print(f"killed and resumed bit for bit: {same}/{trials} ({interrupted} of them in the middle; seed {SEED})")
+    record_property("figure", ("A-1", f"killed at a random moment and resumed: the same bits (seed {SEED})", f"{same} of {trials}, {interrupted} of them in the middle"))
     assert interrupted >= trials // 3
 
 
-def test_two_runs_are_the_same_bits(base, chats, here, unbroken):
-    assert finished(recipe(base, chats), chats, name="second") == 0
-    assert_same(unbroken[0], fruit(Run(here / "runs" / "second")))
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.nightly)])
+def test_two_runs_are_the_same_bits(base, chats, here, unbroken, times, record_property):
+    for number in range(times):
+        assert finished(recipe(base, chats), chats, name=f"again-{number}") == 0
+        assert_same(unbroken[0], fruit(Run(here / "runs" / f"again-{number}")))
+    record_property("figure", ("A-13", "the same recipe again: the same bits", f"{times} of {times}"))
 
 
 def test_the_resolved_recipe_repeats_the_run(base, chats, here, unbroken):
@@ -126,6 +130,33 @@ def test_a_signal_saves_and_the_run_goes_on(base, chats, here, unbroken, number,
     assert json.loads((run.path / "last.json").read_text())["step"] == steps[-1], "nothing that was done is lost"
     assert finished({}, None, resume="stopped") == 0
     assert_same(unbroken[0], fruit(run))
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_leaves_at_once_and_the_run_goes_on(base, chats, here, unbroken, monkeypatch, number, code):
+    """A save that takes its time is not waited for, and leaves nothing that resuming trips over."""
+    real = checkpoint.save
+
+    def slow(*arguments):
+        (here / "saving").touch()
+        time.sleep(60)
+        return real(*arguments)
+
+    values = recipe(base, chats)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", slow)
+        process = start(values, chats, name="impatient")
+    while not (here / "saving").exists():
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    time.sleep(0.2)
+    assert process.is_alive(), "the first signal waits for the save"
+    began = time.perf_counter()
+    os.kill(process.pid, number)
+    process.join(20)
+    assert process.exitcode == code and time.perf_counter() - began < 2
+    assert finished(values, chats, resume="impatient") == 0
+    assert_same(unbroken[0], fruit(Run(here / "runs" / "impatient")))
 
 
 def test_changed_data_and_changed_recipe_are_told_field_by_field(base, chats, here):

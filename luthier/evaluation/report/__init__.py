@@ -6,7 +6,7 @@ from luthier.evaluation.report import ground, learning, lost, markdown, mixture_
 from luthier.evaluation.report.card import card as card_text
 from luthier.evaluation.report.document import Document, Notice, Section
 from luthier.evaluation.report.folder import RunFiles, number, read, word
-from luthier.files import MANIFEST, fingerprint_files, read_json, write_file, write_json
+from luthier.files import MANIFEST, fingerprint_files, manifest_text, read_json, write_file
 
 
 def document(run: RunFiles) -> Document:
@@ -60,5 +60,5 @@ def write_card(run_folder: Path) -> Path:
     write_file(folder / "README.md", card(run_folder))
     if (folder / MANIFEST).exists():
         manifest = read_json(folder / MANIFEST)
-        write_json(folder / MANIFEST, {**manifest, "files": fingerprint_files(folder)})
+        write_file(folder / MANIFEST, manifest_text({**manifest, "files": fingerprint_files(folder)}))
     return folder / "README.md"
