@@ -41,6 +41,7 @@ CODES = {
     "D131": "format that is not read",
     "D132": "hub that does not answer or does not allow",
     "D133": "note on how a file was read",
+    "D136": "labels beside texts that are learned as plain text",
     "D140": "answer that is cut off",
     "D141": "placeholder text",
     "D142": "answer that repeats the question",

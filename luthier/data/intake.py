@@ -1,15 +1,16 @@
 """The first pass: every row of every source becomes a record on disk and a few numbers in the table, or is left out with its reason."""
 import difflib
-import hashlib
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 from luthier.data import feedback
-from luthier.data.canonical import body_of, encode_json, to_line
+from luthier.data.canonical import body_json, encode_json, to_line
 from luthier.data.checks import ROW_CHECKS, columns, ids
 from luthier.data.findings import CODES, LONGEST_RAW, Finding, Tally
 from luthier.data.judgements import Judgements
@@ -17,7 +18,7 @@ from luthier.data.ledger import Ledger
 from luthier.data.records import Asked, Conversation, Labelled, MultiLabelled, Pair, Record, Scored, Tagged, both_texts
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
-from luthier.data.spellings import LEARNED_BY, SAMPLE, Mapping, convert, guess, mapping_from
+from luthier.data.spellings import LEARNED_BY, SAMPLE, Mapping, convert, guess, label_left_out, mapping_from
 from luthier.data.split import SPLITS, hash_of, normalise
 from luthier.data.table import Rows
 from luthier.data.words import types_of
@@ -27,6 +28,8 @@ from luthier.runs.events import Event, Say
 
 BETWEEN_NEWS = 0.5
 ROWS_BETWEEN_LOOKS = 2048
+SIDE = {name: at for at, name in enumerate(SPLITS)}
+JUDGED = frozenset(get_args(Asked))
 
 
 class Rejected:
@@ -136,6 +139,8 @@ class Intake:
             raise RecipeError("data.row_weight weighs rows that are learned by cross-entropy; pairs, ratings and prompts are not", code="R146", field="data.row_weight", hint="leave data.row_weight out")
         made = replace(made, group=group, weight=weight, began=began, names=tuple(self.settings.labels or ()))
         self.say(Event("note", made.sentence, made.to_dict()))
+        if found := label_left_out(made, first, name):
+            self.notes.append(found)
         self.mapping = before or made
         return made
 
@@ -181,18 +186,18 @@ class Intake:
 
     def _keep(self, row: Row, record: Record, label: int, split: str) -> None:
         """Write the record and note its numbers."""
-        body = encode_json(body_of(record))
+        body = body_json(record)
         line = to_line(body, record).encode() + b"\n"
         self.lines.write(line)
         self.ledgers[split].rows_in += 1
-        self.sides.append(SPLITS.index(split))
+        self.sides.append(SIDE[split])
         characters, answer = _lengths(record)
         identity = hash_of(normalise(self.identity(record)))
-        if isinstance(record, Asked):
+        if type(record) in JUDGED:
             self.judged.see(record, identity)
         self.rows.add(
             identity,
-            int.from_bytes(hashlib.blake2b(body.encode(), digest_size=8).digest(), "little"),
+            int.from_bytes(blake2b(body.encode(), digest_size=8).digest(), "little"),
             hash_of("group " + record.group) or 1 if record.group is not None else 0,
             _id_of(row.values), label, characters, answer, len(line), row.number, row.line or 0, self.files.setdefault(row.file, len(self.files)),
         )
@@ -224,6 +229,9 @@ class Intake:
 
 def _lengths(record: Record) -> tuple[int, int]:
     """Characters of a record, and of what it teaches."""
+    if type(record) is Conversation:
+        answer = sum([len(message.content) for message in record.messages if message.role == "assistant" and message.weight])
+        return sum([len(message.content) for message in record.messages]), answer
     if type(record) is Pair:
         return len(record.source) + len(record.target), len(record.target)
     if type(record) is Scored:
@@ -232,16 +240,9 @@ def _lengths(record: Record) -> tuple[int, int]:
         return len(both_texts(record)), len(record.label)
     if type(record) is Tagged:
         return len(record.text), sum(end - start for (start, end), tag in zip(record.words, record.tags) if tag != "O")
-    if isinstance(record, Asked):
+    if type(record) in JUDGED:
         return feedback.lengths(record)
-    if type(record) is not Conversation:
-        return len(record.text), len(record.label if type(record) is Labelled else record.text)
-    characters = answer = 0
-    for message in record.messages:
-        characters += len(message.content)
-        if message.role == "assistant" and message.weight:
-            answer += len(message.content)
-    return characters, answer
+    return len(record.text), len(record.text)
 
 
 def _in_file(field: str | None, mapping: Mapping) -> str | None:
@@ -259,8 +260,7 @@ def _in_file(field: str | None, mapping: Mapping) -> str | None:
 def _id_of(values: dict) -> int:
     """The hash of a row's own id; 0 where it has none."""
     for name in ids.NAMES:
-        value = values.get(name)
-        if value is not None and value != "":
+        if name in values and (value := values[name]) is not None and value != "":
             return hash_of(f"id {value}") or 1
     return 0
 

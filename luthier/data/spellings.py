@@ -3,6 +3,7 @@
 A style is one way in which people write down the same thing; `STYLES` lists them in the order in which they are tried.
 """
 import difflib
+import functools
 import math
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
@@ -78,6 +79,11 @@ class Mapping:
     """Where the first row of the file stands."""
     names: tuple[str, ...] = ()
     """What class numbers mean, in their order, where the user said."""
+
+    @functools.cached_property
+    def looks_inside(self) -> bool:
+        """Whether a column may name a field inside an object."""
+        return any("." in column for column in self.columns.values())
 
     @property
     def settings(self) -> dict:
@@ -175,7 +181,7 @@ ALIKE = ("messages", "sharegpt", "tokens and tags", "tokens and classes")
 def convert(row: Row, mapping: Mapping) -> Record | Finding:
     """The record of a row, or what is wrong with it (D110-D119), with its field."""
     values = tagging.named(row.values, mapping.columns["tags"], mapping.names) if mapping.names and "tags" in mapping.columns else row.values
-    made = STYLES[mapping.style].make(inner(values, mapping.columns), mapping.columns)
+    made = STYLES[mapping.style].make(inner(values, mapping.columns) if mapping.looks_inside else values, mapping.columns)
     if type(made) is Bad:
         return _finding(made, row, mapping)
     group = None
@@ -281,6 +287,23 @@ def _mapping(style_name: str, columns: dict[str, str], path: str, task: str | No
     tail = f"; not used: {', '.join(unused[:8])}{' …' if len(unused) > 8 else ''}" if unused else ""
     how = " (by the look of the values)" if shaped else ""
     return Mapping(task, style.record, columns, style_name, f"{path} is read as {style.words}{how}: {arrows}{tail}")
+
+
+def label_left_out(mapping: Mapping, rows: Sequence[Row], path: str) -> Finding | None:
+    """A warning where a column by name and look is the label of texts that are learned as plain text."""
+    if mapping.record is not Text:
+        return None
+    sample = [row.values for row in rows[:SAMPLE]]
+    named = set(NAMES["label"])
+    labels = [look for look in _looks(_names(sample), sample) if look.like_label and look.name.lower() in named and look.name not in mapping.used()]
+    if not labels:
+        return None
+    values = sorted({str(row[labels[0].name]) for row in sample if row.get(labels[0].name) not in (None, "")})
+    shown = ", ".join(values[:4]) + (" ..." if values[4:] else "")
+    return Finding(
+        "D136", "warning", f"{path} has labels in the column `{labels[0].name}` ({shown}), and plain texts are learned: nothing is learned of the labels", path, field=labels[0].name,
+        hint="to tell the labels, set task: classification; a language model's own labels are the tokens of the text, never this column",
+    )
 
 
 # ---- guessing by the look of the values -------------------------------------------------------------

@@ -3,11 +3,11 @@ from collections.abc import Mapping
 
 from luthier.data.findings import Finding
 from luthier.preparation.cache import PreparedSplit
-from luthier.preparation.checks import controls, ends, learned, length, refused
+from luthier.preparation.checks import controls, ends, learned, length, padding, refused
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.store import TokenStore
 
-CHECKS = {"length": length.check, "learned": learned.check, "ends": ends.check, "refused": refused.check, "controls": controls.check}
+CHECKS = {"length": length.check, "learned": learned.check, "ends": ends.check, "refused": refused.check, "controls": controls.check, "padding": padding.check}
 
 
 def check_tokens(stores: Mapping[str, TokenStore], renderer: Renderer, *, least: float) -> list[Finding]:
