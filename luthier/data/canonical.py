@@ -6,6 +6,8 @@ from dataclasses import replace
 from luthier.data.records import Conversation, Labelled, Message, MultiLabelled, Origin, Pair, Preference, Prompt, Rated, Record, Scored, Tagged, Text
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode_text = json.encoder.encode_basestring
+"""A text alone, as `encode_json` writes it."""
 RECORDS = {kind.kind: kind for kind in (Text, Conversation, Labelled, MultiLabelled, Scored, Tagged, Pair, Preference, Rated, Prompt)}
 ANSWERS = {Preference: ("chosen", "rejected"), Rated: ("answer", "good"), Prompt: ("reference", "item")}
 """What these records have beside the messages that ask, in the order of their fields."""
@@ -39,6 +41,15 @@ def body_of(record: Record) -> dict:
     return {"text": record.text, **second, **answer}
 
 
+def body_json(record: Record) -> str:
+    """The body as JSON. Plain talks, which are most of all rows, are written out without a detour."""
+    if type(record) is Conversation and not record.tools:
+        plain = [f'{{"role":{encode_text(turn.role)},"content":{encode_text(turn.content)}}}' for turn in record.messages if turn.weight == 1.0 and not turn.extra]
+        if len(plain) == len(record.messages):
+            return f'{{"messages":[{",".join(plain)}]}}'
+    return encode_json(body_of(record))
+
+
 def to_line(body: str, record: Record) -> str:
     """The line of a record whose body stands as JSON already: the body, then group, weight and origin. Without a line feed."""
     group = f',"group":{encode_json(record.group)}' if record.group is not None else ""
@@ -58,7 +69,7 @@ def _word(text: str) -> str:
 
 def to_json(record: Record) -> str:
     """The line of a record. Without a line feed."""
-    return to_line(encode_json(body_of(record)), record)
+    return to_line(body_json(record), record)
 
 
 def from_dict(values: dict, kind: type) -> Record:

@@ -89,6 +89,9 @@ def _messages(given, field: str, present: bool = True) -> list[Message] | Bad:
         return Bad("D118", f"`{field}` is an empty list", field, "leave the row out")
     made = []
     for at, turn in enumerate(given):
+        if type(turn) is dict and len(turn) == 2 and turn.get("role") in ROLES and type(turn.get("content")) is str:
+            made.append(Message(turn["role"], turn["content"]))
+            continue
         message = _message(turn, f"{field}[{at}]")
         if type(message) is Bad:
             return message

@@ -59,8 +59,17 @@ def _constant(text: str):
     raise ValueError(text)
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant).decode
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant)
 _ESCAPED_TROUBLE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
+
+
+def _decoded(text: str):
+    """The value of a text: at once where it is all that stands there, with care for white space around it otherwise."""
+    try:
+        value, end = _decoder.scan_once(text, 0)
+    except StopIteration:
+        return _decoder.decode(text)
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def parse(text: str):
@@ -71,7 +80,7 @@ def parse(text: str):
     if text.count("[") + text.count("{") > DEEPEST and (fault := _too_deep(text)):
         raise find_fault(text) or fault
     try:
-        value = _decode(text)
+        value = _decoded(text)
     except (ValueError, RecursionError) as error:
         raise find_fault(text) or Fault(getattr(error, "pos", 0), str(error)) from None
     if "\\u" in text and _ESCAPED_TROUBLE.search(text) and (fault := find_fault(text)):
