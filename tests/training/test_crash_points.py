@@ -89,7 +89,7 @@ def trainer_of(root: Path, kind: str, losses=None, **changes) -> Trainer:
             return objective.loss(network, Batch(3)).total.item(), 8.0
 
     trainer = Trainer(
-        Run(root), network, parameters, objective, settings, steps=STEPS, steps_per_epoch=STEPS, seed=5, identity={"data": "toy"},
+        Run(root), network, parameters, objective, settings, multiples={}, steps=STEPS, steps_per_epoch=STEPS, seed=5, identity={"data": "toy"},
         look=Look(look_losses, lambda: {"score": 1.0}), headline="score", say=Run(root).event,
     )
     return trainer

@@ -111,7 +111,7 @@ def work(root, kind, order, *, dies=None, dies_unsaved=None) -> list:
 
     dealing = Dealing(order, dies)
     trainer = Trainer(
-        run, network, {name: tensor for name, tensor in network.named_parameters() if tensor.requires_grad}, dealing, settings, steps=steps, steps_per_epoch=order.steps_per_epoch, seed=5,
+        run, network, {name: tensor for name, tensor in network.named_parameters() if tensor.requires_grad}, dealing, settings, multiples={}, steps=steps, steps_per_epoch=order.steps_per_epoch, seed=5,
         identity={}, look=Look(lambda scores: (1.0, 1.0), lambda: {}), headline="", say=say,
     )
     if checkpoint.all_checkpoints(root):
