@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from luthier import files
-from luthier.errors import DiskError
+from luthier.errors import CheckpointError, DiskError
 from luthier.objectives.loss import Loss
 from luthier.preparation.order import Order
 from luthier.runs.folder import Run, tidy
@@ -152,9 +152,13 @@ def broken_moments(tmp_path, kind, order) -> list[str]:
         root = tmp_path / str(number)
         before = work(root, kind, order, **how)
         assert len(before) < len(dealt) or "dies_unsaved" in how, "the run did not die"
-        after = work(root, kind, order)
-        if after != dealt[len(dealt) - len(after) :] or fruit(root) != wanted:
-            wrong.append(name)
+        try:
+            after = work(root, kind, order)
+            same = after == dealt[len(dealt) - len(after) :] and fruit(root) == wanted
+        except CheckpointError as error:  # the stored loss of the next step does not come out again
+            assert error.code == "C106"
+            same = False
+        wrong += [] if same else [name]
     return wrong
 
 
