@@ -1,12 +1,16 @@
 """Preference objectives on real pairs: preference accuracy on unseen pairs before and after, with the rate chosen on validation pairs only.
 
-    python benchmarks/preferences.py DATA hh|lfs BASE OBJECTIVE [--rates 3e-4,1e-3] [key=value ...]
+    python benchmarks/preferences.py DATA hh|lfs BASE OBJECTIVE [--rates 3e-4,1e-3] [--train 900] [key=value ...]
 
 DATA is the folder of test data; BASE `spruce` or a folder below DATA/models; OBJECTIVE dpo, kto, orpo or reward. Each rate trains once, without
 looking at a test pair (for --range-steps steps); the one with the lowest loss on validation pairs is trained through `luthier train`, whose verdict is printed. KTO takes the
-pairs apart into good and bad answers. `hh` is hh-rlhf harmless (2,312 transcripts), `lfs` the pairs of LLMs-from-scratch (1,100).
+pairs apart into good and bad answers. `hh` is hh-rlhf harmless (2,312 transcripts), `lfs` the pairs of LLMs-from-scratch (1,100). Rows are dealt by the hash of what they say: 30 % are the unseen
+pairs, of the rest at most --train are learned from and validated on; those longer than the context leave.
 """
 import argparse
+import gzip
+import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -26,7 +30,7 @@ FILES = {
     "lfs": "preference/rasbt__LLMs-from-scratch/ch07/04_preference-tuning-with-dpo/instruction-data-with-preference.json",
 }
 SETTINGS = {
-    "method": "full", "data.test": 0.3, "data.validation": 0.1, "data.on_bad_row": "skip", "training.precision": "fp32", "training.threads": 1, "evaluation.seeds": 1,
+    "method": "full", "data.validation": 0.1, "data.on_bad_row": "skip", "training.precision": "fp32", "training.threads": 1, "evaluation.seeds": 1,
     "training.validation_rows": 200, "evaluation.win_rate.by": "none",
 }
 
@@ -35,6 +39,18 @@ def overrides(base: str, objective: str, more: list[str]) -> dict:
     """The recipe of one training, dotted."""
     chosen = {"objective.name": objective} | ({"objective.records": "pairs"} if objective == "kto" else {})
     return {**SETTINGS, "model": base, **chosen, **{key: read_word(value) for key, value in (word.split("=", 1) for word in more)}}
+
+
+def dealt(source: Path, folder: Path, most: int | None) -> tuple[Path, Path]:
+    """Files to learn from and to be judged on."""
+    text = (gzip.open(source, "rt", encoding="utf-8") if source.suffix == ".gz" else open(source, encoding="utf-8")).read()
+    rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.split("\n") if line.strip()]
+    rows.sort(key=lambda row: hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest())
+    unseen = round(0.3 * len(rows))
+    made = {"test": rows[:unseen], "train": rows[unseen:][:most]}
+    for name, part in made.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
+    return folder / "train.jsonl", folder / "test.jsonl"
 
 
 def validation_loss(data: Path, given: dict, rate: float) -> tuple[float, float]:
@@ -55,14 +71,16 @@ def main() -> None:
     parser.add_argument("base")
     parser.add_argument("objective", choices=["dpo", "kto", "orpo", "reward"])
     parser.add_argument("--rates", default="")
+    parser.add_argument("--train", type=int, help="most pairs to learn from")
     parser.add_argument("--range-steps", type=int, help="steps of each trial of a rate; else those of the recipe")
     parser.add_argument("--only-rates", action="store_true", help="stop once the rates are compared")
     parser.add_argument("more", nargs="*")
     asked = parser.parse_intermixed_args()
     base = asked.base if asked.base == "spruce" else str(asked.data / "models" / asked.base)
-    file, given = asked.data / FILES[asked.pairs], overrides(base, asked.objective, asked.more)
     folder = tempfile.mkdtemp(prefix="preferences-")
-    os.environ["LUTHIER_RUNS"] = folder
+    file, unseen = dealt(asked.data / FILES[asked.pairs], Path(folder), asked.train)
+    given = {**overrides(base, asked.objective, asked.more), "data.test": str(unseen)}
+    os.environ["LUTHIER_RUNS"] = f"{folder}/runs"
     try:
         tried = {}
         for rate in [float(word) for word in asked.rates.split(",") if word]:

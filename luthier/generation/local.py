@@ -127,16 +127,22 @@ def start_row(language_model: LanguageModel, index: int, prompt: list[int], max_
 def decode(language_model: LanguageModel, rows: list[Row], sampling: Sampling) -> None:
     """Choose tokens for all rows until each has its end; finished rows leave the batch once they are half of it."""
     stops, device = language_model.stop_tokens, language_model.device
-    longest = max(len(row.prompt) for row in rows)
-    attend = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
-    tokens = torch.full((len(rows), longest), language_model.pad_token, device=device)
-    for at, row in enumerate(rows):
-        attend[at, longest - len(row.prompt):] = 1
-        tokens[at, longest - len(row.prompt):] = torch.tensor(row.prompt, device=device)
+    places: dict[tuple, int] = {}
+    reads = [places.setdefault(tuple(row.prompt), len(places)) for row in rows]
+    longest = max(map(len, places))
+    attend = torch.zeros(len(places), longest, dtype=torch.long, device=device)
+    tokens = torch.full((len(places), longest), language_model.pad_token, device=device)
+    for at, prompt in enumerate(places):
+        attend[at, longest - len(prompt):] = 1
+        tokens[at, longest - len(prompt):] = torch.tensor(prompt, device=device)
     cache, active = DynamicCache(config=transformer_of(language_model.network).config), list(rows)
     while True:
         positions = (attend.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1]:]
         logits_BV = next_logits(language_model, tokens, attend, positions, cache)
+        if len(attend) < len(active):  # a prompt that several rows go on from was read once
+            index = torch.tensor(reads, device=device)
+            cache.batch_select_indices(index)
+            attend, logits_BV = attend[index], logits_BV[index]
         chosen = choose(language_model, logits_BV, active, sampling)
         for row, token in zip(active, chosen, strict=True):
             if not row.finish:

@@ -22,7 +22,6 @@ class Adapter(Injected):
 
     name: ClassVar[str] = "adapter"
     kind: ClassVar[str] = "BOTTLENECK"
-    shares_base: ClassVar[bool] = True
     merges: ClassVar[bool] = False
     in_peft: ClassVar[str] = ", once luthier/methods/bottleneck.py is imported"
 

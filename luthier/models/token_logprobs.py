@@ -11,17 +11,18 @@ from torch import Tensor, nn
 
 from luthier.models.heads import CausalHead, hidden_states, projection_of, running
 from luthier.models.logprobs import LogitTransform, no_autocast, products_dtype, project, rows_per_chunk
+from luthier.models.shared_prompts import predicting_states
 
 
 class ChunkedTokenLogprobs(torch.autograd.Function):
     """Log-probability of each target [N] and, where asked for, the entropy at each position [N]; both differentiable."""
 
     @staticmethod
-    def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, bias_V: Tensor | None, target_N: Tensor, temperature: float, transform: LogitTransform, entropy: bool):
+    def forward(ctx, hidden_ND: Tensor, head_VD: Tensor, bias_V: Tensor | None, target_N: Tensor, temperature: float, transform: LogitTransform, entropy: bool, learn_entropy: bool = True):
         needs_hidden, needs_head, needs_bias = ctx.needs_input_grad[:3]
         dtype = products_dtype(hidden_ND)
         early = needs_hidden and not needs_head and not needs_bias
-        grads = [torch.empty_like(hidden_ND) if early and wanted else None for wanted in (True, entropy)]
+        grads = [torch.empty_like(hidden_ND) if early and wanted else None for wanted in (True, entropy and learn_entropy)]
         logprob_N = torch.empty(len(hidden_ND), dtype=torch.float32, device=hidden_ND.device)
         entropy_N = torch.zeros_like(logprob_N)
         size = rows_per_chunk(len(head_VD))
@@ -31,10 +32,10 @@ class ChunkedTokenLogprobs(torch.autograd.Function):
                 rows = slice(start, start + size)
                 logits, slope, logprob_N[rows], share, entropy_N[rows] = at_targets(hidden_ND[rows].to(dtype), head, bias_V, target_N[rows], temperature, transform, entropy)
                 if early:
-                    for place, grad in zip(grads, gradients(logits, share, target_N[rows], entropy_N[rows], slope, temperature, entropy), strict=True):
+                    for place, grad in zip(grads, gradients(logits, share, target_N[rows], entropy_N[rows], slope, temperature, entropy and learn_entropy), strict=True):
                         if place is not None:
                             place[rows] = (grad.to(dtype) @ head).to(place.dtype)
-        ctx.settings = temperature, transform, entropy, early, dtype
+        ctx.settings = temperature, transform, entropy and learn_entropy, early, dtype
         ctx.save_for_backward(hidden_ND, head_VD, bias_V, target_N, *grads)
         return logprob_N, entropy_N
 
@@ -46,7 +47,7 @@ class ChunkedTokenLogprobs(torch.autograd.Function):
             grad_ND = by_logprob * grad_logprob_N[:, None].to(by_logprob.dtype)
             if by_entropy is not None:
                 grad_ND += by_entropy * grad_entropy_N[:, None].to(by_entropy.dtype)
-            return grad_ND, None, None, None, None, None, None
+            return grad_ND, None, None, None, None, None, None, None
         grad_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         grad_VD = torch.zeros(head_VD.shape, dtype=torch.float32, device=head_VD.device) if ctx.needs_input_grad[1] else None
         grad_V = torch.zeros(len(head_VD), dtype=torch.float32, device=head_VD.device) if ctx.needs_input_grad[2] else None
@@ -69,7 +70,7 @@ class ChunkedTokenLogprobs(torch.autograd.Function):
                 if grad_VD is not None:
                     grad_VD += grad.t() @ hidden
         grad_VD = None if grad_VD is None else grad_VD.to(head_VD.dtype)
-        return grad_ND, grad_VD, None if grad_V is None else grad_V.to(bias_V.dtype), None, None, None, None
+        return grad_ND, grad_VD, None if grad_V is None else grad_V.to(bias_V.dtype), None, None, None, None, None
 
 
 def at_targets(hidden: Tensor, head: Tensor, bias_V: Tensor | None, target: Tensor, temperature: float, transform: LogitTransform, entropy: bool):
@@ -100,11 +101,12 @@ def gradients(logits: Tensor | None, share: Tensor, target: Tensor, entropy_N: T
 
 
 def token_logprobs(
-    head: CausalHead, network: nn.Module, tokens_BT: Tensor, learned_BT: Tensor, attend_BT: Tensor | None = None, *, temperature: float = 1.0, entropy: bool = False,
+    head: CausalHead, network: nn.Module, tokens_BT: Tensor, learned_BT: Tensor, attend_BT: Tensor | None = None, *, temperature: float = 1.0, entropy: bool = False, learn_entropy: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each learned token and the entropy of the distribution it was drawn from, both [B, T - 1] in nats, 0 where nothing is learned.
 
-    `learned_BT` is not 0 where a token counts. Differentiable by everything that produced the logits.
+    `learned_BT` is not 0 where a token counts. Differentiable by everything that produced the logits; without `learn_entropy` the entropy is a figure only.
+    Rows that begin with one prompt read it together.
     """
     learned = learned_BT[:, 1:] != 0
     target_N = tokens_BT[:, 1:][learned]
@@ -115,9 +117,9 @@ def token_logprobs(
             logprob_NV = logits_NV.log_softmax(-1)
             logprob_N, entropy_N = logprob_NV.gather(1, target_N[:, None])[:, 0], -(logprob_NV.exp() * logprob_NV).sum(-1)
         else:
-            hidden_ND = hidden_states(network, tokens_BT, attend_BT, None)[:, :-1][learned]
+            hidden_ND = predicting_states(head, network, tokens_BT, learned_BT, attend_BT, lambda tokens, wanted, attend: hidden_states(network, tokens, attend, None)[:, :-1][wanted[:, 1:] != 0])
             layer = projection.layer
-            logprob_N, entropy_N = ChunkedTokenLogprobs.apply(hidden_ND, layer.weight, layer.bias, target_N, temperature, head.transform, entropy)
+            logprob_N, entropy_N = ChunkedTokenLogprobs.apply(hidden_ND, layer.weight, layer.bias, target_N, temperature, head.transform, entropy, learn_entropy)
     return spread(logprob_N, learned), spread(entropy_N, learned)
 
 
@@ -129,7 +131,7 @@ def spread(value_N: Tensor, learned: Tensor) -> Tensor:
 
 
 def token_logprobs_and_states(
-    head: CausalHead, network: nn.Module, tokens_BT: Tensor, learned_BT: Tensor, attend_BT: Tensor | None = None, *, temperature: float = 1.0,
+    head: CausalHead, network: nn.Module, tokens_BT: Tensor, learned_BT: Tensor, attend_BT: Tensor | None = None, *, temperature: float = 1.0, learn_entropy: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `token_logprobs` with entropies, and the hidden state from which each learned token was predicted [B, T - 1, D], zeros elsewhere."""
     learned = learned_BT[:, 1:] != 0
@@ -140,6 +142,6 @@ def token_logprobs_and_states(
             logprob_BT, entropy_BT = token_logprobs(head, network, tokens_BT, learned_BT, attend_BT, temperature=temperature, entropy=True)
         else:
             layer = projection.layer
-            logprob_N, entropy_N = ChunkedTokenLogprobs.apply(hidden_BTD[learned], layer.weight, layer.bias, tokens_BT[:, 1:][learned], temperature, head.transform, True)
+            logprob_N, entropy_N = ChunkedTokenLogprobs.apply(hidden_BTD[learned], layer.weight, layer.bias, tokens_BT[:, 1:][learned], temperature, head.transform, True, learn_entropy)
             logprob_BT, entropy_BT = spread(logprob_N, learned), spread(entropy_N, learned)
     return logprob_BT, entropy_BT, hidden_BTD * learned[..., None]

@@ -112,7 +112,7 @@ class PreparedGRPO:
         from luthier.models.token_logprobs import token_logprobs
 
         batch, settings = answers.batch, self.settings
-        logprob_BT, entropy_BT = token_logprobs(self.materials.head, network, batch.tokens_BT, batch.weight_BT, batch.attend_BT, temperature=settings.temperature, entropy=True)
+        logprob_BT, entropy_BT = token_logprobs(self.materials.head, network, batch.tokens_BT, batch.weight_BT, batch.attend_BT, temperature=settings.temperature, entropy=True, learn_entropy=bool(settings.entropy))
         total, count, figures = group_loss(logprob_BT, entropy_BT, answers, settings)
         return Loss(total, count, batch.tokens_BT.numel(), {**answers.figures, **figures})
 

@@ -141,7 +141,7 @@ class PreparedPPO:
         """Log-probability, value and entropy of each learned token, [B, T - 1] each, from one pass."""
         from luthier.models.token_logprobs import token_logprobs_and_states
 
-        logprob_BT, entropy_BT, states_BTD = token_logprobs_and_states(self.materials.head, network, batch.tokens_BT, batch.weight_BT, batch.attend_BT, temperature=self.settings.temperature)
+        logprob_BT, entropy_BT, states_BTD = token_logprobs_and_states(self.materials.head, network, batch.tokens_BT, batch.weight_BT, batch.attend_BT, temperature=self.settings.temperature, learn_entropy=bool(self.settings.entropy))
         layer = network.get_submodule(VALUE)
         value_BT = layer(states_BTD.to(layer.weight.dtype))[..., 0] * (batch.weight_BT[:, 1:] != 0)
         return logprob_BT, value_BT, entropy_BT

@@ -16,7 +16,7 @@ from luthier.errors import WorkFailed
 from luthier.files import digest, read_json, write_file
 from luthier.generation.local import generate
 from luthier.models.token_logprobs import token_logprobs
-from luthier.objectives.materials import Materials, whole
+from luthier.objectives.materials import Materials
 from luthier.objectives.sequences import TIMES_LARGER, stacked
 from luthier.objectives.writing import Writing
 from luthier.preparation.batches import Batch
@@ -228,8 +228,8 @@ def graded(
     tokens = sum(counts[at] * len(rollout.answers[at]) for at in chosen)
     share, made = sum(counts[at] for at in chosen) / max(tokens, 1.0), []
     widths = np.array([len(rollout.prompts[at]) + len(rollout.answers[at]) for at in chosen])
-    for rows in whole(widths, materials.tokens_per_micro_batch, materials.language_model.context):
-        group = [chosen[at] for row in rows for at in row]
+    for places in side_by_side([rollout.examples[at] for at in chosen], widths, materials.tokens_per_micro_batch):
+        group = [chosen[at] for at in places]
         batch = of_answers(materials, rollout, group)
         place = lambda values, group=group, batch=batch: placed(rollout, group, values, batch)
         figure = lambda values, group=group, batch=batch: torch.tensor([values[at] for at in group], dtype=torch.float32, device=batch.tokens_BT.device)
@@ -237,6 +237,30 @@ def graded(
             batch, figure(advantage), figure(counts), place(rollout.logprobs), None if reference is None else place(reference), share,
             {name: place(values) for name, values in (more or {}).items()},
         ))
+    return made
+
+
+def side_by_side(prompts: Sequence[int], widths: np.ndarray, tokens: int) -> list[list[int]]:
+    """All answers once, in micro-batches of at most so many tokens with padding; answers to one prompt stand together where they fit, so that they can read it
+    together. `prompts` names each answer's prompt, `widths` its tokens with the prompt's."""
+    together: dict[int, list[list[int]]] = {}
+    for at, prompt in enumerate(prompts):
+        parts = together.setdefault(prompt, [[]])
+        if parts[-1] and (len(parts[-1]) + 1) * max(widths[at], *(widths[one] for one in parts[-1])) > tokens:
+            parts.append([])
+        parts[-1].append(at)
+    units = [part for parts in together.values() for part in parts]
+    room = np.array([len(part) * max(widths[at] for at in part) for part in units])
+    made: list[list[int]] = []
+    held = widest = 0
+    for unit in np.argsort(room, kind="stable").tolist():
+        wider = max(widest, int(max(widths[at] for at in units[unit])))
+        if made and (held + len(units[unit])) * wider <= tokens:
+            made[-1] += units[unit]
+            held, widest = held + len(units[unit]), wider
+        else:
+            made.append([*units[unit]])
+            held, widest = len(units[unit]), int(max(widths[at] for at in units[unit]))
     return made
 
 
@@ -267,8 +291,7 @@ def of_tokens(materials: Materials, rollout: Rollout, compute: Callable[[Batch],
     """What `compute` gives for each token [B, T - 1] of all answers, answer by answer; dropout off, without gradient."""
     found: list[list[float]] = [[] for _ in range(len(rollout))]
     widths = np.array([len(prompt) + len(answer) for prompt, answer in zip(rollout.prompts, rollout.answers, strict=True)])
-    for rows in whole(widths, TIMES_LARGER * materials.tokens_per_micro_batch, materials.language_model.context):
-        group = [at for row in rows for at in row]
+    for group in side_by_side(rollout.examples, widths, TIMES_LARGER * materials.tokens_per_micro_batch):
         for at, values in zip(group, taken(rollout, group, compute(of_answers(materials, rollout, group))), strict=True):
             found[at] = values
     return found

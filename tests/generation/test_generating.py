@@ -64,6 +64,22 @@ def test_near_ties_are_settled_by_the_row_alone(language_model, monkeypatch):
     assert [row.tokens for row in generate(language_model, prompts, max_new_tokens=16)] != clean
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "mistral"])
+def test_a_prompt_that_several_rows_go_on_from_is_read_once(family, tiny_model, monkeypatch):
+    """Drawn answers to repeated prompts: the first pass has a row for each different prompt, and every token has the likelihood that its own text gives it."""
+    language_model = load(str(tiny_model(family)))
+    prompts = [prompt for prompt in prompts_of(3) for _ in range(4)][::-1]
+    seen, real = [], local.next_logits
+    monkeypatch.setattr(local, "next_logits", lambda model, tokens, *more: (seen.append(tuple(tokens.shape)), real(model, tokens, *more))[1])
+    found = generate(language_model, prompts, max_new_tokens=10, temperature=1.0, seed=2)
+    assert len({tuple(row.tokens) for row in found}) > 6 and seen[0][0] == 3 and seen[1][0] == 12
+    for row, prompt in zip(found, prompts, strict=True):
+        tokens = row.tokens
+        with torch.no_grad():
+            logprobs = language_model.network(input_ids=torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        assert row.logprobs == pytest.approx(logprobs.gather(1, torch.tensor(tokens)[:, None])[:, 0].tolist(), abs=1e-4)
+
+
 def test_sampling_repeats_and_does_not_depend_on_the_batch(language_model):
     prompts = prompts_of(30)
     how = {"max_new_tokens": 12, "temperature": 1.0, "top_p": 0.9, "top_k": 50}
