@@ -19,6 +19,7 @@ from luthier.models.language_model import LanguageModel
 from luthier.models.load import ModelFacts, load
 from luthier.models.machine import Machine, machine
 from luthier.preparation.cache import prepare
+from luthier.preparation.checks.learned import learned_elsewhere
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.store import TokenStore
 from luthier.runs.events import Event, Say, silent
@@ -187,7 +188,7 @@ def refuse_unlearnable(tokens: Tokens, least: float) -> None:
     if "train" not in tokens.stores or not len(tokens.stores["train"]):
         raise DataError("no training row is left to learn from", code="D411", hint="luthier check shows why each row was left out")
     store = tokens.stores["train"]
-    if (store[0].label is not None or store.values is not None) and not store.tokens_learned:
+    if learned_elsewhere(store):
         return
     share = store.tokens_learned / max(1, store.tokens)
     if store.tokens_learned == 0 or share < least:

@@ -38,6 +38,11 @@ def warnings(here, name: str) -> list[dict]:
     return [row for row in rows if row["kind"] == "warning"]
 
 
+def test_prompts_hold_nothing_to_learn_and_are_right_so(here, base, prompts):
+    found = luthier.check(str(prompts), {"model": str(base), "task": "chat", "objective.name": "grpo", "objective.rewards": ["regex:e"]}).to_dict()
+    assert found["ok"] and not [one for one in found["findings"] if one["code"] == "D411"], found["findings"]
+
+
 def test_grpo_raises_a_reward_that_can_be_checked(here, base, prompts):
     result = train(prompts, base, "climb", objective__rewards=["regex:e", "regex:t", "regex:h"], training__max_steps=16, objective__group_size=8, training__learning_rate=1e-2)
     assert result.verdict["metric"] == "reward"
