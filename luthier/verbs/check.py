@@ -23,6 +23,7 @@ from luthier.verbs import check_report
 from luthier.verbs.naming import finder
 from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.results import Answered
+from luthier.verbs.sources import accounts
 from luthier.verbs.stages import open_recipe, prepare_tokens, read_data, room_for_text, task_with
 from luthier.verbs.vetting import settled
 
@@ -114,7 +115,7 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
     store = tokens.stores["train"]
     shown = [{"split": "train", "row": int(store.records[index]) + 1, "spans": [list(span) for span in spans(store[index], tokenizer)]} for index in range(min(show, len(store)))]
     over = sum(count for reason, count in tokens.ledger["train"]["left_out"].items() if reason == TOO_LONG) + int((store.cuts > 0).sum())
-    return {"ledger": tokens.ledger, "shown": shown, "lengths": lengths_of(store, renderer.context, over)}, lambda split, index: rendered(tokens.stores, split, index, tokenizer)
+    return {"ledger": tokens.ledger | accounts(data, tokens), "shown": shown, "lengths": lengths_of(store, renderer.context, over)}, lambda split, index: rendered(tokens.stores, split, index, tokenizer)
 
 
 def rendered(stores, split: str, index: int, tokenizer) -> list[list[str]]:

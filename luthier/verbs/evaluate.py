@@ -61,7 +61,7 @@ def evaluate(run: str, *, gates: Sequence[str] = (), gates_max: Sequence[str] = 
         beside.of_base(base.language_model, shared["fingerprint"])
         tuned = open_run(run, say)
         last = ["tuned", *without_twice([name for name in names if after_training(name)], tuned.leading, say)]
-        results |= compare(base.run, task, recipe.evaluation, records, names=last, tuned=asked_as_trained(respond_with(task, tuned.language_model, tuned.renderer, say), tuned.leading), **shared, **others(tuned, last))
+        results |= compare(base.run, task, recipe.evaluation, records, names=last, tuned=asked_as_trained(respond_with(tuned.task, tuned.language_model, tuned.renderer, say), tuned.leading), **shared, **others(tuned, last))
         verdict = conclude(
             base.run, task, recipe.evaluation, list(results.values()), records, test_split=digest(*(task.identity(record) for record in records)),
             notice=DEMONSTRATION if recipe.model == "spruce" else "", seed=recipe.seed,

@@ -33,10 +33,8 @@ def weighed(settings: DataSettings, data: DataSet, tokens: Tokens, *, objective:
     numbers = {name: numbers_of(data, "train", train, name) for name in data.mixture}
     wanted = shares(settings, {name: len(found) for name, found in numbers.items()})
     drawn = {name: drawn_from(found, wanted[name], (seed, PURPOSE, place)) for place, (name, found) in enumerate(numbers.items())}
-    ledger = dict(tokens.ledger)
+    ledger = tokens.ledger | accounts(data, tokens)
     for name, found in numbers.items():
-        for split in tokens.stores:
-            ledger[f"{split} of {name}"] = account(data, split, tokens.stores[split], name)
         times = len(drawn[name]) / max(1, len(found))
         unread = len(found) - len(np.unique(drawn[name]))
         say(Event("note", f"source {name}: {len(found):,} examples, {len(drawn[name]) / max(1, sum(map(len, drawn.values()))):.0%} of what is learned, each {times:.2g} times an epoch"
@@ -68,6 +66,11 @@ def numbers_of(data: DataSet, split: str, store, name: str) -> np.ndarray:
     first, count = (data.mixture[name][split][key] for key in ("first", "count"))
     records_N = np.asarray(store.records)
     return np.flatnonzero((records_N >= first) & (records_N < first + count))
+
+
+def accounts(data: DataSet, tokens: Tokens) -> dict:
+    """Rows and tokens of each source in each split, by `SPLIT of SOURCE`; empty where there is one data set."""
+    return {f"{split} of {name}": account(data, split, store, name) for name in data.mixture for split, store in tokens.stores.items()}
 
 
 def account(data: DataSet, split: str, store, name: str) -> dict:

@@ -451,6 +451,7 @@ class Work:
         evaluation = dataclasses.replace(self.recipe.evaluation, contestants=["tuned"], seeds=1)
         child = Work(Run(self.run.path / place), dataclasses.replace(self.recipe, evaluation=evaluation, **changes), self.say, self.stopping, scratch_seed=scratch_seed)
         child.trained()
+        child.settle()
         return child
 
     def trained(self) -> int:

@@ -7,6 +7,7 @@ import torch
 import luthier
 from luthier.errors import CheckpointError
 from luthier.files import read_json, seal
+from luthier.runs import folder as runs
 from luthier.verbs.export import export
 from luthier.verbs.serving import open_models
 from luthier.verbs.verify import verify
@@ -79,7 +80,15 @@ def test_confidence_is_calibrated_on_validation(tiny_bert, here):
     page = (run / "report.html").read_text()
     assert "Sure and right" in page and "temperature" in page
     assert f"divide the logits by {fitted['temperature']:.4g}" in (run / "model" / "README.md").read_text()
+    assert_measured_again_it_is_the_same("noisy", figures, "ece")
     assert_the_model_keeps_it(run, fitted)
+
+
+def assert_measured_again_it_is_the_same(name, figures, metric):
+    """`eval` asks the tuned model with what was fitted for it, as `train` did."""
+    luthier.evaluate(name)
+    again = read_json(runs.find(name).path / "evaluation" / "results.json")["contestants"]["tuned"]["metrics"]
+    assert again[metric]["value"] == pytest.approx(figures[metric]["value"], abs=1e-6)
 
 
 def assert_the_model_keeps_it(run, fitted):
@@ -117,11 +126,25 @@ def test_numbers(tiny_model, here, name):
     assert values["tuned"] < 0.6 * values["median"]
     figures = read_json(here / "runs" / "stars" / "evaluation" / "results.json")["contestants"]["tuned"]["metrics"]
     assert 0.7 <= figures["coverage"]["value"] <= 1 and figures["spearman"]["value"] > 0.7
+    assert_measured_again_it_is_the_same("stars", figures, "coverage")
     found = luthier.predict("stars", "very very good, 999").to_dict()["answers"][0]
     assert found["low"] < found["value"] < found["high"] and 105 < found["value"] < 145
     network = __import__("transformers").AutoModelForSequenceClassification.from_pretrained(here / "runs" / "stars" / "model")
     assert network.config.num_labels == 1 and network.config.problem_type == "regression"
     assert "Number by number" in (here / "runs" / "stars" / "report.html").read_text()
+
+
+def test_numbers_over_several_seeds_have_their_intervals_too(tiny_bert, here):
+    """Each training fits its own interval, so that the figures of the seeds are of one kind."""
+    rows = [{"text": f"{'very ' * (number % 5)}good, {number}", "score": 10 * (number % 5)} for number in range(200)]
+    written(here / "stars.jsonl", rows)
+    words = {"model": str(tiny_bert), "task.name": "regression", "training.max_steps": 12, "data.validation": 0.2, **QUICK, "evaluation.seeds": 2, "evaluation.contestants": ["median", "tuned"]}
+    luthier.train("stars.jsonl", words, name="seeds")
+    run = here / "runs" / "seeds"
+    figures = read_json(run / "evaluation" / "results.json")["contestants"]["tuned"]["metrics"]
+    assert 0 < figures["coverage"]["value"] <= 1
+    fitted = [read_json(place / "run.json")["calibration"]["half_width"] for place in (run, run / "seeds" / "18")]
+    assert len(set(fitted)) == 2
 
 
 def test_a_new_output_layer_has_a_rate_of_its_own(tiny_bert, here):

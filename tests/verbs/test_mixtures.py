@@ -116,7 +116,8 @@ def test_a_row_that_another_source_is_judged_by_is_not_learned(here, base):
     found = luthier.check(recipe_file(here), words).to_dict()
     left = sum(count for split in ("train", "validation") for count in found["ledger"][split]["left_out"].values())
     assert left > 0 and any(finding["code"] == "D401" and "another source" in finding["message"] for finding in found["findings"])
-    assert sum(one["rows_in"] for one in found["ledger"].values()) == 120
+    assert sum(found["ledger"][split]["rows_in"] for split in ("train", "validation", "test")) == 120
+    assert all(found["ledger"][f"{split} of one"]["used"] + found["ledger"][f"{split} of two"]["used"] == found["ledger"][split]["used"] for split in ("train", "validation", "test"))
     luthier.train(here / "luthier.yaml", {**words, **QUICK, "training.max_steps": 1}, name="both")
     data = DataSet(here / "runs" / "both" / "data")
     asked = {split: {record.messages[0].content for record in data.records(split)} for split in ("train", "validation", "test")}
