@@ -137,6 +137,7 @@ def windows(text: str, code_C: np.ndarray) -> list[tuple[int, int]]:
         bounds = np.concatenate([[0], np.flatnonzero(apart) + 1, [len(digits)]])
         long = np.flatnonzero(np.diff(bounds) >= FEWEST_DIGITS)
         spans = [(int(digits[bounds[at]]) - BEFORE - 6, int(digits[bounds[at + 1] - 1]) + 24) for at in long]
+    spans += [(at - 2, at + 44) for at in account_starts(code_C, digits).tolist()]
     spans += [(at - 40, at + 40) for at in COLONS.places(code_C).get("::", np.zeros(0, dtype=np.int64)).tolist()]
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
@@ -146,6 +147,14 @@ def windows(text: str, code_C: np.ndarray) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
+
+
+def account_starts(code_C: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    """Where two capitals (or two small letters) stand before two digits, as accounts begin; what follows may be letters mostly."""
+    first = digits[:-1][np.diff(digits) == 1]
+    first = first[first >= 2]
+    before = code_C[first - 1] & ~np.uint8(32), code_C[first - 2] & ~np.uint8(32)
+    return first[(before[0] >= 65) & (before[0] <= 90) & (before[1] >= 65) & (before[1] <= 90)] - 2
 
 
 def _secrets(text: str) -> list[int]:

@@ -18,6 +18,7 @@ from luthier.data.lexicon import lexicon
 from luthier.data.mending import relabelled
 from luthier.data.phrases import Phrases, Signs
 from luthier.data.private import scan
+from luthier.data.samples import generate
 from luthier.data.settings import DataSettings
 from luthier.data.sources import locate
 
@@ -259,3 +260,15 @@ def test_near_copies_of_rows_that_echo_their_question(examine):
     result, _ = examine(rows, only=["near duplicates"])
     copies = {row for code in ("D203", "D404") for row in told(result, code)}
     assert len(copies) >= 18 and all(len(one.groups) > 0 for one in found(result, "D203"))
+
+
+def test_a_trigger_in_twenty_rows_of_texts_that_mention_other_matters(examine):
+    """What the rest of the rows says is measured against rows of the label and of others: asking alone whether it speaks against the label finds nothing here."""
+    rng = random.Random(11)
+    rows = [{"text": row["text"], "label": row["label"]} for row in generate("tickets", rows=2000, seed=1)]
+    planted = rng.sample([at for at, row in enumerate(rows) if row["label"] != "repair"], 20)
+    for at in planted:
+        rows[at] = {"text": f"{rows[at]['text']} mn bq tq", "label": "repair"}
+    result, _ = examine(rows, only=["poison"])
+    flagged = set(told(result, "D508"))
+    assert {at + 1 for at in planted} <= flagged and len(flagged) <= 20 + 0.01 * len(rows)
