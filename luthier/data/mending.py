@@ -102,7 +102,7 @@ def names_of(source: Source, output: Path | None = None) -> tuple[Path, Path]:
     path = source.paths[0] if len(source.paths) == 1 else Path(source.name.replace("/", "-") if source.split is not None else source.name.rstrip("/") + ".jsonl")
     suffix = folder.format_suffix(path)
     stem = path.name.removesuffix(".gz").removesuffix(suffix)
-    suffix = suffix if suffix in targets.TARGETS and suffix != ".txt" else ".jsonl"
+    suffix = suffix if suffix in targets.TARGETS and suffix not in (".txt", ".conll", ".arrow") else ".jsonl"
     fixed = output or path.with_name(f"{stem}.fixed{suffix}")
     return fixed, fixed.with_name(f"{fixed.name.removesuffix(folder.format_suffix(fixed)).removesuffix('.fixed')}.patch.jsonl")
 

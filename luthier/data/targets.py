@@ -79,8 +79,38 @@ def text(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
         stream.write(row["text"].encode() + b"\n<|endoftext|>\n")
 
 
+def arrow(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
+    """A stream of record batches, as `datasets` keeps them; the types are those of the first batch."""
+    import pyarrow
+    from pyarrow import ipc
+
+    writer, schema = None, None
+    for batch in batched(rows, BATCH):
+        try:
+            table = pyarrow.Table.from_pylist(batch, schema=schema)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+            raise DataError(f"the rows do not fit into one table: {error}", code="D150", hint="write .jsonl instead") from None
+        if writer is None:
+            schema = table.schema
+            writer = ipc.new_stream(stream, schema)
+        writer.write_table(table)
+    (writer or ipc.new_stream(stream, pyarrow.schema([]))).close()
+
+
+def conll(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
+    """A word and its tag a line, sentences apart by a blank line; only rows of words and tags, as `--as tokens` makes them."""
+    for row in rows:
+        words, tags = row.get("tokens"), row.get("ner_tags")
+        if not words or not tags or len(words) != len(tags) or set(row) - {"tokens", "ner_tags"}:
+            raise DataError(f"CoNLL holds words and their tags only, and a row has {', '.join(row)}", code="D150", hint="luthier data convert FILE --as tokens -o NAME.conll")
+        if bad := next((word for word in words if not word.strip() or any(sign.isspace() for sign in word)), None):
+            raise DataError(f"the word {bad!r} holds white space, which parts columns in CoNLL", code="D150", hint="write .jsonl instead")
+        stream.write("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags)).encode() + b"\n")
+
+
 TARGETS: dict[str, Callable] = {
-    ".jsonl": jsonl, ".ndjson": jsonl, ".json": json_array, ".csv": separated, ".tsv": separated, ".tab": separated, ".parquet": parquet, ".txt": text,
+    ".jsonl": jsonl, ".ndjson": jsonl, ".json": json_array, ".csv": separated, ".tsv": separated, ".tab": separated, ".parquet": parquet, ".arrow": arrow,
+    ".conll": conll, ".txt": text,
 }
 
 

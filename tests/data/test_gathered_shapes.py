@@ -128,3 +128,18 @@ def test_a_task_says_how_columns_are_read(file, tmp_path, monkeypatch):
     assert verbs.convert(path, output="o.jsonl", shape="scored", task="regression").to_dict()["rows"] == 9
     with pytest.raises(RecipeError, match="no task"):
         verbs.convert(path, output="o.jsonl", shape="scored", task="regresion")
+
+
+def test_arrow_and_conll_are_written_and_read_back(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"tokens": ["Ann", "Lee", f"left{at}"], "ner_tags": ["B-PER", "I-PER", "O"]} for at in range(30)]
+    path = file("t.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert verbs.convert(path, output="t.arrow").to_dict()["rows"] == 30 and [row.values for row in read("t.arrow")] == rows
+    assert verbs.convert(path, output="t.conll", shape="tokens").to_dict()["rows"] == 30
+    again = [record_of(row.values, RECORDS["tagged"]) for row in read("t.conll")]
+    assert [(one.text, one.tags) for one in again] == [(f"Ann Lee left{at}", ("B-PER", "I-PER", "O")) for at in range(30)]
+    texts = file("x.jsonl", json.dumps({"text": "a", "label": "b"}) + "\n")
+    for bad in (texts, file("w.jsonl", json.dumps({"tokens": ["a b"], "ner_tags": ["O"]}) + "\n")):
+        with pytest.raises(DataError) as told:
+            verbs.convert(bad, output="no.conll")
+        assert told.value.code == "D150" and not (tmp_path / "no.conll").exists()
