@@ -22,6 +22,7 @@ class Adapter(Injected):
 
     name: ClassVar[str] = "adapter"
     kind: ClassVar[str] = "BOTTLENECK"
+    shares_base: ClassVar[bool] = True
     merges: ClassVar[bool] = False
     in_peft: ClassVar[str] = ", once luthier/methods/bottleneck.py is imported"
 

@@ -117,6 +117,11 @@ def load(language_model: LanguageModel, folder: Path, *, kind: str) -> PeftModel
     return network
 
 
+def kind_of(folder: Path) -> str:
+    """PEFT's name of the type that an adapter folder says it is."""
+    return str(read_object(folder, CONFIG).get("peft_type"))
+
+
 def read_config(folder: Path, kind: str) -> PeftConfig:
     """An adapter's configuration from known fields; anything that names code, or another kind of adapter, is refused."""
     pickled = [name for name in ("adapter_model.bin", "adapter_model.pt") if (folder / name).exists()]

@@ -1,66 +1,27 @@
-"""Many adapters beside one frozen base: each row of a batch names its own, and all rows run in one pass.
+"""Many adapters beside one frozen base: each row of a batch names its own, of whichever kind, and all rows run in one pass.
 
-y = W x + s_i B_i A_i x, with i chosen per row. The thin matrices of all adapters of a layer lie in one stack, so that a batch of N different
-adapters costs two batched products a layer and not N times two; those of the rows at hand are gathered once for as long as the same rows stay.
-
-B rows, T tokens, R rank, N adapters.
+The tensors of all adapters of a layer and a kind lie in one stack (`stacks/`); those of the rows at hand are gathered once for as long as the same
+rows stay.
 """
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from luthier.errors import CheckpointError, RecipeError
 from luthier.files import resolve
 from luthier.methods import adapters
+from luthier.methods.stacks import STACKS
+from luthier.methods.stacks.stack import Misfit, Stack
 from luthier.models.heads import body_of, transformer_of
 from luthier.models.language_model import LanguageModel
 from luthier.models.weights import read_tensors
 
 BASE = 0
 """The place of the base itself: no adapter."""
-
-
-@dataclass
-class Stack:
-    """The thin matrices of one layer, of all adapters."""
-
-    down: Tensor
-    """[N, R, in]"""
-    up: Tensor
-    """[N, out, R], scaled by alpha / rank"""
-    chosen: tuple[Tensor, Tensor] | None = None
-    """Those of the rows at hand: [B, R, in] and [B, out, R]; None until a pass asks."""
-
-    def put(self, place: int, down: Tensor, up: Tensor) -> None:
-        """Write one adapter; the stack grows in places and in rank as needed, and zeros change nothing."""
-        self.grow(place + 1, down.shape[0])
-        self.clear(place)
-        self.down[place, : down.shape[0]] = down
-        self.up[place, :, : up.shape[1]] = up
-
-    def grow(self, places: int, rank: int = 0) -> None:
-        """Make room for so many places and such a rank; what is new is zero."""
-        old_down, old_up = self.down, self.up
-        rank = max(rank, old_down.shape[1])
-        if places > old_down.shape[0]:
-            places = max(places, 2 * old_down.shape[0])
-        elif rank == old_down.shape[1]:
-            return
-        else:
-            places = old_down.shape[0]
-        self.down, self.up = old_down.new_zeros(places, rank, old_down.shape[2]), old_up.new_zeros(places, old_up.shape[1], rank)
-        self.down[: old_down.shape[0], : old_down.shape[1]] = old_down
-        self.up[: old_up.shape[0], :, : old_up.shape[2]] = old_up
-
-    def clear(self, place: int) -> None:
-        self.down[place].zero_()
-        self.up[place].zero_()
 
 
 @dataclass
@@ -81,29 +42,31 @@ class Bank:
         self.language_model = language_model
         self.body = body_of(language_model.network)
         self.layers = {name: module for name, module in self.body.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
-        self.stacks: dict[str, Stack] = {}
+        self.prefix = f"{transformer_of(language_model.network).base_model_prefix}."
+        """Of the body's modules in a full name."""
+        self.stacks: dict[tuple, Stack] = {}
+        """By layer, kind and variant."""
         self.kept: dict[int, Kept] = {}
         self._free: list[int] = []
         self._rows: tuple[int, ...] = ()
-        self._index: Tensor | None = None
         self._active = False
 
     # ---- adapters -------------------------------------------------------------------------------
     def add(self, folder: Path) -> int:
         """Read a saved adapter and give it a place. What cannot share a base with others is a RecipeError (R180); a damaged or foreign one a CheckpointError."""
         folder = Path(folder)
-        config = adapters.read_config(folder, "LORA")
+        kind = adapters.kind_of(folder)
+        if kind not in STACKS:
+            raise unshared(folder, f"is of the kind {kind[:40]}")
+        config = adapters.read_config(folder, kind)
         adapters.check_origin(folder, self.language_model)
-        refuse_special(config, folder)
-        pairs, whole = self.sorted_out(folder, read_tensors([resolve(folder, adapters.TENSORS)]))
+        if (special := STACKS[kind].refusal(config)) is not None:
+            raise unshared(folder, f"uses {special}")
+        parts, whole = self.sorted_out(folder, STACKS[kind], read_tensors([resolve(folder, adapters.TENSORS)]))
+        found = {layer: self.read(STACKS[kind], layer, halves, config, folder) for layer, halves in parts.items()}
         place = self._free.pop() if self._free else max(self.kept, default=BASE) + 1
-        for name, (down, up) in pairs.items():
-            if name not in self.stacks:
-                self.open_stack(name, down, up)
-            rank = down.shape[0]
-            self.stacks[name].put(place, down, up * (config.lora_alpha / (math.sqrt(rank) if config.use_rslora else rank)))
-        for stack in self.stacks.values():
-            stack.grow(place + 1)
+        for layer, (variant, tensors) in found.items():
+            self.stack(layer, kind, variant).put(place, tensors)
         self.kept[place] = Kept(place, folder, whole)
         self.forget()
         return place
@@ -112,34 +75,41 @@ class Bank:
         """Free a place. The caller sees to it that no row runs there."""
         del self.kept[place]
         for stack in self.stacks.values():
-            stack.clear(place)
+            stack.drop(place)
         self._free.append(place)
         self.forget()
 
-    def sorted_out(self, folder: Path, tensors: dict[str, Tensor]) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
-        """Pairs of thin matrices by layer, and tensors saved whole; shapes must be those of the layers."""
-        prefix = f"base_model.model.{transformer_of(self.language_model.network).base_model_prefix}."
-        halves: dict[str, dict[str, Tensor]] = {}
+    def sorted_out(self, folder: Path, kind: type[Stack], tensors: dict[str, Tensor]) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+        """Parts of the adapter by layer, and tensors saved whole; a layer that the base lacks is a CheckpointError."""
+        prefix = f"base_model.model.{self.prefix}"
+        parts: dict[str, dict[str, Tensor]] = {}
         whole = {}
         for name, tensor in tensors.items():
-            layer, found, half = name.removeprefix(prefix).rpartition(".lora_")
-            if found and name.startswith(prefix) and layer in self.layers and half in ("A.weight", "B.weight"):
-                halves.setdefault(layer, {})[half[0]] = tensor.float().to(self.language_model.device)
+            layer, found, half = name.removeprefix(prefix).rpartition(kind.mark)
+            if found and name.startswith(prefix) and layer in self.layers and half in kind.halves:
+                parts.setdefault(layer, {})[half] = tensor.float().to(self.language_model.device)
             elif found:
                 raise CheckpointError(f"the adapter in {folder} changes {name}, which this base does not have", code="C121", file=str(folder), hint="load it on the base it was trained on")
             else:
                 whole[name.removeprefix("base_model.model.")] = tensor
-        for layer, parts in halves.items():
-            width_in, width_out = widths(self.layers[layer])
-            if set(parts) != {"A", "B"} or parts["A"].shape[1] != width_in or parts["B"].shape[0] != width_out or parts["A"].shape[0] != parts["B"].shape[1]:
-                raise CheckpointError(f"the adapter in {folder} does not fit this base at {layer}", code="C121", file=str(folder), hint="load it on the base it was trained on")
-        return {layer: (parts["A"], parts["B"]) for layer, parts in halves.items()}, whole
+        return parts, whole
 
-    def open_stack(self, name: str, down: Tensor, up: Tensor) -> None:
-        """Begin to watch a layer that no adapter touched before."""
-        stack = Stack(down.new_zeros(2, down.shape[0], down.shape[1]), up.new_zeros(2, up.shape[0], up.shape[1]))
-        self.stacks[name] = stack
-        self.layers[name].register_forward_hook(lambda _module, inputs, output: self.changed(stack, inputs[0], output))
+    def read(self, kind: type[Stack], layer: str, halves: dict[str, Tensor], config, folder: Path) -> tuple[tuple, dict[str, Tensor]]:
+        """Variant and tensors of one layer; what is missing or has another shape is a CheckpointError."""
+        try:
+            if set(halves) != kind.halves:
+                raise Misfit(layer)
+            return kind.read(self.layers[layer], halves, config, self.prefix + layer)
+        except Misfit:
+            raise CheckpointError(f"the adapter in {folder} does not fit this base at {layer}", code="C121", file=str(folder), hint="load it on the base it was trained on") from None
+
+    def stack(self, layer: str, kind: str, variant: tuple) -> Stack:
+        """The stack of a layer; the layer is watched from its first adapter of a kind and variant on."""
+        key = (layer, kind, variant)
+        if key not in self.stacks:
+            self.stacks[key] = STACKS[kind](variant)
+            self.stacks[key].watch(self.layers[layer], lambda name: self.body.get_submodule(name.removeprefix(self.prefix)), lambda: self._active)
+        return self.stacks[key]
 
     # ---- passes ---------------------------------------------------------------------------------
     @contextlib.contextmanager
@@ -147,8 +117,9 @@ class Bank:
         """For as long as the context lasts, row i runs with the adapter at places[i]; one place alone holds for any number of rows."""
         rows = tuple(places)
         if rows != self._rows:
-            self.forget()
-            self._rows, self._index = rows, torch.tensor(rows, device=self.language_model.device)
+            for stack in self.stacks.values():
+                stack.seat(rows)
+            self._rows = rows
         self._active = any(place != BASE for place in rows)
         try:
             yield
@@ -159,30 +130,9 @@ class Bank:
         """Drop what was gathered for the rows at hand."""
         self._rows = ()
         for stack in self.stacks.values():
-            stack.chosen = None
-
-    def changed(self, stack: Stack, inputs: Tensor, output: Tensor) -> Tensor:
-        """A layer's output with each row's adapter added."""
-        if not self._active:
-            return output
-        if stack.chosen is None:
-            alike = len(set(self._rows)) == 1
-            stack.chosen = (stack.down[self._rows[0]], stack.up[self._rows[0]]) if alike else (stack.down.index_select(0, self._index), stack.up.index_select(0, self._index))
-        down, up = stack.chosen
-        inputs = inputs.to(down.dtype)
-        if down.dim() == 2:
-            return output + nn.functional.linear(nn.functional.linear(inputs, down), up).to(output.dtype)
-        return output + torch.bmm(torch.bmm(inputs, down.transpose(1, 2)), up.transpose(1, 2)).to(output.dtype)
+            stack.seat(())
 
 
-def widths(layer: nn.Module) -> tuple[int, int]:
-    """How many numbers a linear layer takes and gives; GPT-2 keeps its weights transposed."""
-    first, second = layer.weight.shape
-    return (first, second) if isinstance(layer, Conv1D) else (second, first)
-
-
-def refuse_special(config, folder: Path) -> None:
-    """What is more than a product of two thin matrices beside a linear layer needs a base of its own."""
-    special = [name for name in ("use_dora", "alpha_pattern") if getattr(config, name)]
-    if special or config.bias != "none":
-        raise RecipeError(f"the adapter in {folder} uses {', '.join(special) or 'bias'} and cannot share a base with others", code="R180", file=str(folder), hint="it is served on a base of its own")
+def unshared(folder: Path, why: str) -> RecipeError:
+    """What cannot be mixed row by row needs a base of its own."""
+    return RecipeError(f"the adapter in {folder} {why} and cannot share a base with others", code="R180", file=str(folder), hint="it is served on a base of its own")

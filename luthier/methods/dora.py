@@ -20,6 +20,7 @@ class DoRA(LoRA):
 
     name: ClassVar[str] = "dora"
     adapter_in_vllm: ClassVar[bool] = False
+    shares_base: ClassVar[bool] = False
 
     def refusal(self, head: str, family: Family) -> str | None:
         """Experts that share one tensor have no columns of their own."""

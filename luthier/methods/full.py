@@ -25,6 +25,7 @@ class Full:
     merges: ClassVar[bool] = True
     in_peft: ClassVar[str] = ""
     adapter_in_vllm: ClassVar[bool] = False
+    shares_base: ClassVar[bool] = False
     positions: ClassVar[int] = 0
 
     def refusal(self, head: str, family: Family) -> str | None:

@@ -22,6 +22,7 @@ class IA3(Injected):
 
     name: ClassVar[str] = "ia3"
     kind: ClassVar[str] = "IA3"
+    shares_base: ClassVar[bool] = True
 
     def refusal(self, head: str, family: Family) -> str | None:
         """Families whose feed-forward layers are fused experts have no inner activation to scale."""

@@ -22,6 +22,7 @@ class Injected:
     merges: ClassVar[bool] = True
     in_peft: ClassVar[str] = ""
     adapter_in_vllm: ClassVar[bool] = False
+    shares_base: ClassVar[bool] = False
     positions: ClassVar[int] = 0
 
     def configuration(self, language_model: LanguageModel) -> PeftConfig:

@@ -24,6 +24,7 @@ class LoRA(Injected):
     name: ClassVar[str] = "lora"
     kind: ClassVar[str] = "LORA"
     adapter_in_vllm: ClassVar[bool] = True
+    shares_base: ClassVar[bool] = True
 
     rank: int = 16
     """Width of the thin matrices; more learns more and costs more."""

@@ -24,6 +24,8 @@ class Method(Protocol):
     """What PEFT needs beside the folder, in words that follow `yes`."""
     adapter_in_vllm: ClassVar[bool]
     """Whether vLLM takes the adapter as it is."""
+    shares_base: ClassVar[bool]
+    """Whether its result runs on the base as it came, so that many may share one in memory."""
     positions: int
     """Positions of the context that it takes for itself."""
 

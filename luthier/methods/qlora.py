@@ -24,6 +24,7 @@ class QLoRA(LoRA):
     name: ClassVar[str] = "qlora"
     in_peft: ClassVar[str] = ", on the base loaded in NF4"
     adapter_in_vllm: ClassVar[bool] = False
+    shares_base: ClassVar[bool] = False
 
     def refusal(self, head: str, family: Family) -> str | None:
         """Only linear layers have a 4-bit form."""
