@@ -1,8 +1,8 @@
 """A decoder as a GGUF file, and back: for the families whose copies can be proven, over the `gguf` package's writer and names.
 
 The conventions are those of llama.cpp: Llama's query and key rows are interleaved anew for its rotary kernel, norms and biases stay float32, a
-tied output layer is left out. The tokenizer goes along as tokens, merges and the name of its pre-tokenizer; `tokenizer_of` builds it again from
-these, as a reader of the file would.
+tied output layer is left out. The tokenizer goes along as tokens, merges and the name of its pre-tokenizer, or as pieces with scores
+(`gguf_pieces.py`); `tokenizer_of` builds it again from these, as a reader of the file would.
 """
 import json
 import re
@@ -15,6 +15,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from luthier.errors import RecipeError, WorkFailed
+from luthier.models import gguf_pieces
+from luthier.models.gguf_pieces import CONTROL, NORMAL, UNUSED, USER_DEFINED
 from luthier.models.heads import CausalHead, transformer_of
 from luthier.models.language_model import LanguageModel
 
@@ -24,7 +26,6 @@ ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3"
 GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
 
 def pre_tokenizer_of(name: str):
@@ -65,8 +66,10 @@ def refuse_unproven(language_model: LanguageModel) -> None:
         reason = "this Mistral attends in windows, which the file's readers do not"
     elif (config.rope_parameters or {}).get("rope_type", "default") != "default":
         reason = f"its positions are scaled ({config.rope_parameters['rope_type']})"
+    elif gguf_pieces.is_pieces(described):
+        reason = gguf_pieces.refusal(described) or ""
     elif described["model"]["type"] != "BPE" or pre_tokenizer_name(described["pre_tokenizer"]) is None or described["normalizer"]:
-        reason = "its tokenizer is no byte-level BPE whose pre-tokenizer has a name in GGUF"
+        reason = f"its tokenizer ({described['model']['type']}) is neither of SentencePiece's kind nor a byte-level BPE whose pre-tokenizer has a name in GGUF"
     if reason:
         raise RecipeError(f"no GGUF of {language_model.name}: {reason}", code="X110", hint="export it merged; other converters may know it")
 
@@ -142,20 +145,29 @@ def write_numbers(writer, config, name: str, precision: str) -> None:
 
 
 def write_tokenizer(writer, language_model: LanguageModel, rows: int) -> None:
-    """Tokens, kinds, merges, the pre-tokenizer's name, special ids and the chat template."""
+    """Tokens, kinds, merges or scores, the pre-tokenizer's name, special ids and the chat template."""
     tokenizer = language_model.tokenizer
     described = json.loads(tokenizer.backend_tokenizer.to_str())
+    pieces = gguf_pieces.is_pieces(described)
+    unknown = described["model"].get("unk_token") if pieces else None
     vocabulary = {number: token for token, number in described["model"]["vocab"].items()}
     added = {entry["id"]: entry for entry in described["added_tokens"]}
     tokens = [added[number]["content"] if number in added else vocabulary.get(number, f"[unused{number}]") for number in range(max(rows, len(tokenizer)))]
     kinds = [
-        (CONTROL if added[number]["special"] else USER_DEFINED) if number in added else NORMAL if number in vocabulary else UNUSED for number in range(len(tokens))
+        (CONTROL if added[number]["special"] else USER_DEFINED) if number in added and tokens[number] != unknown
+        else (gguf_pieces.kind_of(tokens[number], unknown) if pieces else NORMAL) if number in vocabulary else UNUSED for number in range(len(tokens))
     ]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre_tokenizer_name(described["pre_tokenizer"]))
+    writer.add_tokenizer_model("llama" if pieces else "gpt2")
+    writer.add_tokenizer_pre("default" if pieces else pre_tokenizer_name(described["pre_tokenizer"]))
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
-    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in described["model"]["merges"]])
+    if pieces:
+        writer.add_token_scores(gguf_pieces.scores_of(described, tokens))
+        writer.add_add_space_prefix(gguf_pieces.space_prefix(described))
+        if unknown in tokens:
+            writer.add_unk_token_id(tokens.index(unknown))
+    else:
+        writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in described["model"]["merges"]])
     for token, add in ((tokenizer.bos_token_id, writer.add_bos_token_id), (tokenizer.eos_token_id, writer.add_eos_token_id), (tokenizer.pad_token_id, writer.add_pad_token_id)):
         if token is not None:
             add(token)
@@ -192,18 +204,28 @@ def tokenizer_of(path: Path) -> tuple[PreTrainedTokenizerFast, str | None]:
     def value(key: str):
         return reader.fields[key].contents() if key in reader.fields else None
 
-    tokens, kinds, merges = value("tokenizer.ggml.tokens"), value("tokenizer.ggml.token_type"), value("tokenizer.ggml.merges")
-    if value("tokenizer.ggml.model") != "gpt2":
+    tokens, kinds = value("tokenizer.ggml.tokens"), value("tokenizer.ggml.token_type")
+    if value("tokenizer.ggml.model") not in ("gpt2", "llama"):
         raise WorkFailed(f"{path.name} has a tokenizer of the kind {value('tokenizer.ggml.model')!r}", code="X111", file=str(path))
     vocabulary = {token: number for number, token in enumerate(tokens) if kinds[number] != UNUSED}
-    plain = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(merge.split(" ")) for merge in merges], fuse_unk=False))
-    plain.pre_tokenizer, plain.decoder = pre_tokenizer_of(value("tokenizer.ggml.pre")), decoders.ByteLevel()
-    plain.add_tokens([AddedToken(token, special=kinds[number] == CONTROL, normalized=False) for number, token in enumerate(tokens) if kinds[number] in (CONTROL, USER_DEFINED)])
-    named = {name: tokens[found] for name in ("bos", "eos", "padding") if (found := value(f"tokenizer.ggml.{name}_token_id")) is not None}
+    unknown = tokens[found] if (found := value("tokenizer.ggml.unknown_token_id")) is not None else None
+    if value("tokenizer.ggml.model") == "llama":
+        plain = gguf_pieces.pieces_tokenizer(tokens, value("tokenizer.ggml.scores"), kinds, prefix=bool(value("tokenizer.ggml.add_space_prefix")), unknown=unknown)
+    else:
+        plain = byte_level_tokenizer(tokens, kinds, vocabulary, value("tokenizer.ggml.merges"), value("tokenizer.ggml.pre"))
+    named = {name: tokens[found] for name in ("bos", "eos", "padding", "unknown") if (found := value(f"tokenizer.ggml.{name}_token_id")) is not None}
     if value("tokenizer.ggml.add_bos_token") or value("tokenizer.ggml.add_eos_token"):
         from tokenizers.processors import TemplateProcessing
 
         single = f"{named['bos']} " * bool(value("tokenizer.ggml.add_bos_token")) + "$A" + f" {named.get('eos')}" * bool(value("tokenizer.ggml.add_eos_token"))
         plain.post_processor = TemplateProcessing(single=single, special_tokens=[(token, vocabulary[token]) for token in named.values()])
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=plain, **{{"bos": "bos_token", "eos": "eos_token", "padding": "pad_token"}[name]: token for name, token in named.items()})
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=plain, **{{"bos": "bos_token", "eos": "eos_token", "padding": "pad_token", "unknown": "unk_token"}[name]: token for name, token in named.items()})
     return wrapped, value("tokenizer.chat_template")
+
+
+def byte_level_tokenizer(tokens: list[str], kinds: list[int], vocabulary: dict[str, int], merges: list[str], pre_tokenizer: str) -> Tokenizer:
+    """The byte-level tokenizer of a file."""
+    plain = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(merge.split(" ")) for merge in merges], fuse_unk=False))
+    plain.pre_tokenizer, plain.decoder = pre_tokenizer_of(pre_tokenizer), decoders.ByteLevel()
+    plain.add_tokens([AddedToken(token, special=kinds[number] == CONTROL, normalized=False) for number, token in enumerate(tokens) if kinds[number] in (CONTROL, USER_DEFINED)])
+    return plain
