@@ -1,7 +1,7 @@
 """How fast a server is, in one run and on one machine: sixteen streams against one by one and against `transformers serve`, a hundred adapters
 mixed against one, first token against `generate`, and three times more than it can do.
 
-    python benchmarks/serving.py throughput|adapters|first|overload [--model tiny|42m] [--seconds N]
+    python benchmarks/serving.py throughput|adapters|equal|first|overload [--model tiny|42m] [--adapters N] [--seconds N]
 
 Networks have random weights: speed does not depend on what they say. Everything stays on 127.0.0.1.
 """
@@ -131,88 +131,107 @@ def throughput(folder: Path, name: str) -> None:
             print(f"{name}: transformers serve {flags[:1]}: {error}", flush=True)
 
 
-def adapters(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
-    """In one process: the same rows with one adapter, and with as many different ones as rows, out of a hundred."""
+def make_adapters(folder: Path, scratch: Path, count: int):
+    """A bank with so many LoRA adapters of random weights on the base, and their places."""
     import torch
+    from safetensors.torch import load_file, save_file
 
-    from luthier.generation.batcher import Batcher, Seat
-    from luthier.generation.text import Writer
     from luthier.methods.bank import Bank
     from luthier.methods.lora import LoRA
     from luthier.models.load import load
 
-    language_model = load(str(folder))
-    saved = load(str(folder))
-    method = LoRA(rank=8)
-    network = method.apply(saved)
+    language_model, saved, method, target = load(str(folder)), load(str(folder)), LoRA(rank=8), scratch / "adapter"
+    target.mkdir()
+    method.save(method.apply(saved), saved, target)
+    shapes = {name: tensor.shape for name, tensor in load_file(target / "adapter_model.safetensors").items()}
     bank, places = Bank(language_model), []
     for number in range(count):
         generator = torch.Generator().manual_seed(number)
-        for parameter in method.trainable(network).values():
-            parameter.data = 0.02 * torch.randn(parameter.shape, generator=generator)
-        target = scratch / "adapter"
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir()
-        method.save(network, saved, target)
+        save_file({name: 0.02 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}, target / "adapter_model.safetensors", metadata={"format": "pt"})
         places.append(bank.add(target))
+    return language_model, bank, places
+
+
+def written(language_model, bank, chosen: list[int], tokens: int, rows: int = STREAMS) -> tuple[float, list[tuple[int, ...]]]:
+    """So many rows at hand all the time until every text is written; tokens a second, texts."""
+    from luthier.generation.batcher import Batcher, Seat
+    from luthier.generation.text import Writer
+
     prompt = list(range(40, 60))
+    batcher = Batcher(language_model, bank, max_rows=rows)
+    seats = [Seat([*prompt, 60 + number % 50], tokens, Writer(language_model.tokenizer, prompt, (), None), adapter=place) for number, place in enumerate(chosen)]
+    waiting, began = list(seats), time.perf_counter()
+    while waiting or batcher.seats:
+        if waiting and batcher.free:
+            batcher.join([waiting.pop(0) for _ in range(min(batcher.free, len(waiting)))])
+        batcher.step()
+    return sum(len(seat.tokens) for seat in seats) / (time.perf_counter() - began), [tuple(seat.tokens) for seat in seats]
 
-    def run(chosen: list[int]) -> tuple[float, list[tuple[int, ...]]]:
-        """Sixteen rows at hand all the time until every text is written; tokens a second, texts."""
-        batcher = Batcher(language_model, bank, max_rows=STREAMS)
-        seats = [Seat([*prompt, 60 + number % 50], TOKENS, Writer(language_model.tokenizer, prompt, (), None), adapter=place) for number, place in enumerate(chosen)]
-        waiting, began = list(seats), time.perf_counter()
-        while waiting or batcher.seats:
-            if waiting and batcher.free:
-                batcher.join([waiting.pop(0) for _ in range(min(batcher.free, len(waiting)))])
-            batcher.step()
-        return sum(len(seat.tokens) for seat in seats) / (time.perf_counter() - began), [tuple(seat.tokens) for seat in seats]
 
-    run(places[:STREAMS])
-    one, mixed, base = [], [], []
-    for _ in range(ROUNDS):
-        base.append(run([0] * count)[0])
-        one.append(run([places[0]] * count)[0])
-        speed, texts = run(places)
-        mixed.append(speed)
-    print(f"{name}: {count} adapters mixed {max(mixed):.0f} tokens/s, one adapter {max(one):.0f}, the base alone {max(base):.0f}: {max(mixed) / max(one):.2f}x of one")
-    equal = 0
-    for number in range(0, count, 4):
-        batcher = Batcher(language_model, bank, max_rows=1)
-        seat = Seat([*prompt, 60 + number % 50], TOKENS, Writer(language_model.tokenizer, prompt, (), None), adapter=places[number])
+def adapters(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
+    """In one process: the same rows with one adapter, and with as many different ones as rows, out of a hundred; by turns, best of two."""
+    language_model, bank, places = make_adapters(folder, scratch, count)
+    written(language_model, bank, places[:STREAMS], 4)
+    one, mixed = [], []
+    for _ in range(2):
+        one.append(written(language_model, bank, [places[0]] * count, 16)[0])
+        mixed.append(written(language_model, bank, places, 16)[0])
+    base = written(language_model, bank, [0] * count, 16)[0]
+    print(f"{name}: {count} adapters mixed {max(mixed):.0f} tokens/s, one adapter {max(one):.0f}, the base alone {base:.0f}: {max(mixed) / max(one):.2f}x of one", flush=True)
+
+
+def equal(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
+    """Whether each of a hundred adapters writes in company what it writes with nobody beside it."""
+    language_model, bank, places = make_adapters(folder, scratch, count)
+    together = written(language_model, bank, places, 16)[1]
+    same = 0
+    for number, place in enumerate(places):
+        from luthier.generation.batcher import Batcher, Seat
+        from luthier.generation.text import Writer
+
+        prompt = [*range(40, 60), 60 + number % 50]
+        batcher, seat = Batcher(language_model, bank, max_rows=1), Seat(prompt, 16, Writer(language_model.tokenizer, prompt, (), None), adapter=place)
         batcher.join([seat])
         while batcher.seats:
             batcher.step()
-        equal += tuple(seat.tokens) == texts[number]
-    print(f"{name}: texts equal to the adapter's own, alone: {equal} of {len(range(0, count, 4))}; different texts {len(set(texts))}", flush=True)
+        same += tuple(seat.tokens) == together[number]
+    print(f"{name}: texts equal to the adapter's own, alone: {same} of {count}; different texts {len(set(together))}", flush=True)
 
 
 def first(folder: Path, name: str) -> None:
-    """First token of one stream against Transformers' generate of one token on the same prompt, in the same minute."""
+    """First token of one stream against Transformers' generate of one token on the same prompt, by turns, with the same threads."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     network, tokenizer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     ours = luthier_server(folder, 8733)
-    told, theirs = [], []
-    for number in range(12):
-        told.append(ask(8733, folder.name, number, 8)[2])
+    told, theirs, around = [], [], []
+    for number in range(44):
+        told.append(ask(8733, folder.name, number, 2)[2])
         messages = [{"role": "user", "content": f"Tell me about violin {number} and the shop, please."}]
         began = time.perf_counter()
         inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
         with torch.inference_mode():
             network.generate(**inputs, max_new_tokens=1, do_sample=False)
         theirs.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        connection = http.client.HTTPConnection("127.0.0.1", 8733, timeout=30)
+        connection.request("POST", "/tokenize", json.dumps({"model": folder.name, "messages": messages}), {"Content-Type": "application/json"})
+        connection.getresponse().read()
+        around.append(time.perf_counter() - began)
     ours.stop()
-    print(f"{name}: first token of one stream over HTTP, median {sorted(told[2:])[5] * 1000:.1f} ms; generate(max_new_tokens=1) in process {sorted(theirs[2:])[5] * 1000:.1f} ms", flush=True)
+    print(f"{name}: of ours, HTTP and rendering the prompt without any network take {sorted(around[4:])[20] * 1000:.1f} ms")
+    mine, other = sorted(told[4:])[20] * 1000, sorted(theirs[4:])[20] * 1000
+    print(f"{name}: first token of one stream over HTTP, median {mine:.1f} ms; generate(max_new_tokens=1) in process {other:.1f} ms: ours takes {mine / other:.2f}x of it, on {len(os.sched_getaffinity(0))} cores", flush=True)
 
 
 def overload(folder: Path, name: str, seconds: float) -> None:
     """As many askers as it serves at once, then three times as many with those that wait: statuses, goodput, time to a 429."""
     ours = luthier_server(folder, 8734, "--waiting", "16")
     figures = {}
-    for load, askers in (("1x", 16), ("3x", 48)):
-        end, lock, found = time.monotonic() + seconds, threading.Lock(), []
+    for load, askers, share in (("1x", 16, 0.2), ("3x", 48, 1.0)):
+        end, lock, found = time.monotonic() + share * seconds, threading.Lock(), []
 
         def go(number: int, end=end, lock=lock, found=found) -> None:
             while time.monotonic() < end:
@@ -229,24 +248,25 @@ def overload(folder: Path, name: str, seconds: float) -> None:
             thread.join()
         good, refused = [item for item in found if item[0] == 200], sorted(item[3] for item in found if item[0] == 429)
         errors = [item[0] for item in found if item[0] not in (200, 429)]
-        figures[load] = sum(item[1] for item in good) / seconds
+        figures[load] = sum(item[1] for item in good) / (share * seconds)
         late = refused[int(0.99 * len(refused))] * 1000 if refused else 0.0
-        print(f"{name}: {load} load, {askers} askers, {seconds:.0f} s: {len(good)} answered, {len(refused)} got 429 (p99 {late:.0f} ms), other errors {errors[:5]}, goodput {figures[load]:.0f} tokens/s", flush=True)
+        print(f"{name}: {load} load, {askers} askers, {share * seconds:.0f} s: {len(good)} answered, {len(refused)} got 429 (p99 {late:.0f} ms), other errors {errors[:5]}, goodput {figures[load]:.0f} tokens/s", flush=True)
     ours.stop()
     print(f"{name}: goodput at 3x is {figures['3x'] / figures['1x']:.2f} of that at 1x", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["throughput", "adapters", "first", "overload"])
+    parser.add_argument("what", choices=["throughput", "adapters", "equal", "first", "overload"])
     parser.add_argument("--model", default="42m", choices=list(SHAPES))
     parser.add_argument("--adapters", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_model(wanted.model, Path(scratch) / "model")
-        more = {"throughput": (), "adapters": (Path(scratch), wanted.adapters), "first": (), "overload": (wanted.seconds,)}[wanted.what]
-        {"throughput": throughput, "adapters": adapters, "first": first, "overload": overload}[wanted.what](folder, wanted.model, *more)
+        many_adapters = (Path(scratch), wanted.adapters)
+        more = {"throughput": (), "adapters": many_adapters, "equal": many_adapters, "first": (), "overload": (wanted.seconds,)}[wanted.what]
+        {"throughput": throughput, "adapters": adapters, "equal": equal, "first": first, "overload": overload}[wanted.what](folder, wanted.model, *more)
 
 
 if __name__ == "__main__":

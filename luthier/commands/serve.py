@@ -12,7 +12,8 @@ from luthier.errors import RecipeError
 EXAMPLES = """\
 $ luthier serve last                      chat page and API on this machine
 $ luthier serve shop tickets --port 9000
-$ luthier serve last --host 0.0.0.0 --keys keys.json"""
+$ luthier serve last --host 0.0.0.0 --keys keys.json
+$ luthier serve last --engine vllm        the same API before vLLM"""
 
 
 def run(
@@ -23,6 +24,9 @@ def run(
     keys: Annotated[Path | None, typer.Option(metavar="FILE", help="Keys that may come in (`luthier keys new`); LUTHIER_API_KEY sets a single one.")] = None,
     allow_host: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A name by which the server is reached; may be repeated.")] = None,
     documents: Annotated[str | None, typer.Option(metavar="FILE|FOLDER", help="Passages of these are laid before every question of a chat, and cited.")] = None,
+    abstain: Annotated[float | None, typer.Option(metavar="RISK", help="Give a label only where at most this share of the labels given is wrong, such as 0.1.")] = None,
+    engine: Annotated[str | None, typer.Option(metavar="NAME", help="vllm or llamacpp: write the texts there, in a process of its own, behind this API.")] = None,
+    engine_url: Annotated[str | None, typer.Option(metavar="URL", help="The address of one that runs already; LUTHIER_ENGINE_KEY holds its key.")] = None,
     rows: Annotated[int, typer.Option(metavar="N", min=1, max=1024, help="Texts that each base writes at once.")] = 16,
     cache: Annotated[int, typer.Option(metavar="MIB", min=16, help="Memory for keys and values of running texts.")] = 1024,
     waiting: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Requests that may wait; one more gets 429.")] = 64,
@@ -39,7 +43,7 @@ def run(
     from luthier.verbs.serve import ServerSettings, serve
 
     settings = ServerSettings(host=host, port=port, allowed_hosts=list(allow_host or ()), max_rows=rows, cache_megabytes=cache, max_waiting=waiting, max_jobs=jobs, drain_seconds=drain)
-    served = serve(list(runs), settings, keys_file=keys, api_key=os.environ.get("LUTHIER_API_KEY"), documents=documents, metrics_prefix=metrics_prefix, say=screen.say)
+    served = serve(list(runs), settings, keys_file=keys, api_key=os.environ.get("LUTHIER_API_KEY"), documents=documents, abstain=abstain, engine=engine, engine_url=engine_url, metrics_prefix=metrics_prefix, say=screen.say)
     screen.finish({"address": served.address, "models": served.models}, draw)
     served.run()
 

@@ -18,8 +18,9 @@ from luthier.serving.door import Door, Key
 from luthier.serving.engine import Engine
 from luthier.serving.figures import Figures
 from luthier.serving.hosts import Registry
+from luthier.serving.logbook import keep
 from luthier.serving.refusals import ApiError, tell, tell_http
-from luthier.serving.routes import about, chat, completions, feedback, page, reading
+from luthier.serving.routes import about, adapters, chat, completions, feedback, page, reading
 from luthier.serving.service import Service
 from luthier.serving.settings import ServerSettings
 from luthier.serving.transport import HEADER_BYTES, Bounds, PatientProtocol
@@ -48,7 +49,7 @@ def build_app(service: Service, routers: tuple = ()) -> FastAPI:
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan, dependencies=[Depends(service.door.enter)], redirect_slashes=False)
     app.state.service = service
-    for router in (about.router, chat.router, completions.router, reading.router, feedback.router, page.router, *routers):
+    for router in (about.router, adapters.router, chat.router, completions.router, reading.router, feedback.router, page.router, *routers):
         app.include_router(router)
     app.add_api_route("/{anything:path}", nowhere, methods=EVERY_METHOD, include_in_schema=False)
     for route in leaves(app.routes):
@@ -123,6 +124,7 @@ def make_server(service: Service, app: FastAPI) -> Server:
 
 def run(service: Service, app: FastAPI, bound: socket.socket) -> None:
     """Serve until a signal comes."""
+    keep()
     bound.listen(512)
     try:
         make_server(service, app).run(sockets=[bound])

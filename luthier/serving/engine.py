@@ -76,6 +76,8 @@ class Engine:
         self.rate = 0.0
         """Tokens a second lately."""
         self.waiting_cost = 0
+        self.outside: dict[Ask, Any] = {}
+        """Requests that an engine in another process works on, and where."""
         self.steps = 0
         self.thread = threading.Thread(target=self.run, name="luthier-engine", daemon=True)
 
@@ -98,6 +100,22 @@ class Engine:
             self.queue.put(ask.asker, ask)
             self.waiting_cost += ask.cost
             self.wake.notify()
+
+    def enter(self, ask: Ask, host: Any) -> None:
+        """Count a request that another process works on; Overloaded where it has more than it may, or the server goes down. `exit` must follow."""
+        with self.wake:
+            if self.draining:
+                raise Overloaded("the server is going down", retry_after=5, draining=True)
+            there = sum(where is host for where in self.outside.values())
+            if there >= host.max_rows + self.max_waiting:
+                raise Overloaded(f"{there} requests are at hand already", retry_after=1)
+            self.outside[ask] = host
+            ask.model.users += 1
+
+    def exit(self, ask: Ask) -> None:
+        with self.wake:
+            if self.outside.pop(ask, None) is not None:
+                ask.model.users -= 1
 
     def rebind(self, ask: Ask) -> None:
         """The model was replaced between its look-up and now: what answers to its name today takes the request, if the prompt is the same to it."""
@@ -139,9 +157,9 @@ class Engine:
         with self.wake:
             self.draining = True
         end = time.monotonic() + seconds
-        while self.busy and time.monotonic() < end:
+        while (self.busy or self.outside) and time.monotonic() < end:
             time.sleep(0.02)
-        clean = not self.busy
+        clean = not (self.busy or self.outside)
         self.call(lambda: self.fail_all(Overloaded("the server is going down", retry_after=5, draining=True))).result(timeout=30)
         return clean
 
@@ -173,6 +191,7 @@ class Engine:
                 future.set_exception(error)
         self.sweep()
         self.admit()
+        self.flush()  # a first token does not wait for the step of the others
         for host in self.hosts():
             try:
                 self.end(host.batcher.step())
@@ -301,7 +320,7 @@ class Engine:
             self.queue.drop_from(asker, ask)
             self.waiting_cost -= ask.cost
             self.finish(ask, error)
-        for ask in set(self.running.values()):
+        for ask in {*self.running.values(), *self.outside}:
             ask.tell(("error", error))
             ask.cancel()
         self.sweep()

@@ -23,6 +23,7 @@ class Figures:
         self.whole = Histogram("luthier_e2e_request_latency_seconds", "Whole requests", ["model_name"], buckets=SECONDS, registry=self.registry)
         self.prompt = Histogram("luthier_request_prompt_tokens", "Tokens of a prompt", ["model_name"], buckets=TOKENS, registry=self.registry)
         self.answer = Histogram("luthier_request_generation_tokens", "Tokens of an answer", ["model_name"], buckets=TOKENS, registry=self.registry)
+        self.labelled = Counter("luthier_labels", "Texts that were to be labelled, by whether the model abstained", ["model_name", "abstained"], registry=self.registry)
         self.http = Counter("http_requests", "Requests by route, method and status", ["handler", "method", "status"], registry=self.registry)
 
     @contextlib.contextmanager
@@ -41,6 +42,11 @@ class Figures:
         self.answer.labels(model).observe(usage["completion_tokens"])
         for finish in finishes:
             self.ended.labels(model, finish or "cancelled").inc()
+
+    def judged(self, model: str, silent: int, texts: int) -> None:
+        """So many of these texts got no label because the model abstained."""
+        self.labelled.labels(model, "yes").inc(silent)
+        self.labelled.labels(model, "no").inc(texts - silent)
 
     def page(self, engine, prefix: str = "luthier_") -> bytes:
         """The text that Prometheus reads; another prefix re-emits the same series for dashboards that expect it."""

@@ -16,6 +16,8 @@ from luthier.methods.bank import BASE, Bank
 from luthier.models.heads import transformer_of
 from luthier.models.language_model import LanguageModel
 from luthier.preparation.renderer import Renderer
+from luthier.serving.abstaining import Abstention
+from luthier.serving.outside.host import FarHost, FarView
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}")
 
@@ -50,13 +52,13 @@ class Model:
     """A name that answers."""
 
     id: str
-    host: Host
+    host: Host | FarHost
     renderer: Renderer
     task: object
     """The prepared task: `predict` and, for labels, `answers`."""
     place: int = BASE
     """Of its adapter in the host's bank."""
-    view: LanguageModel | None = None
+    view: LanguageModel | FarView | None = None
     """What the task is given: the host's own, or a head of its own over the host's body."""
     swaps: dict[str, nn.Module] = field(default_factory=dict)
     """Modules of its own inside the host's body (a pooler), put there while it works."""
@@ -66,6 +68,8 @@ class Model:
     """Most tokens of an answer where the request does not say."""
     lead: Callable[[str, Callable[[str], bool]], tuple[str, list]] | None = None
     """Lays passages before a question: (text, whether a text fits) to the led text and the passages that stand in it; None: questions go as they are."""
+    abstention: Abstention | None = None
+    """When it gives no label; None: it always gives one."""
     facts: dict = field(default_factory=dict)
     """What /v1/models tells beside: task, method, run."""
     created: int = field(default_factory=lambda: int(time.time()))
@@ -80,7 +84,22 @@ class Model:
     @property
     def writes(self) -> bool:
         """Whether it can write text."""
-        return self.host.batcher is not None and self.view.head.kind == "causal"
+        return self.is_far or self.rewrites or (self.host.batcher is not None and self.view.head.kind == "causal")
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether it is an encoder-decoder, which makes one text of another."""
+        return not self.is_far and self.view.head.kind == "seq2seq"
+
+    @property
+    def is_far(self) -> bool:
+        """Whether an engine in another process writes for it."""
+        return isinstance(self.host, FarHost)
+
+    @property
+    def num_ids(self) -> int:
+        """How many token ids it knows."""
+        return len(self.view.tokenizer) if self.is_far else self.view.network.get_input_embeddings().weight.shape[0]
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[LanguageModel]:

@@ -7,19 +7,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from fastapi import Request
+from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from luthier.data.records import Message
+from luthier.data.records import Message, Pair
 from luthier.errors import LuthierError
 from luthier.generation.grammar import GrammarMaker
 from luthier.serving.door import Door, Visitor
 from luthier.serving.engine import Ask, Engine
 from luthier.serving.figures import Figures
 from luthier.serving.hosts import Model, Registry
+from luthier.serving.outside.host import FarHost
+from luthier.serving.outside.writing import FarWriting
 from luthier.serving.refusals import ApiError, as_api_error
+from luthier.serving.rewriting import Rewritten, source_of
 from luthier.serving.settings import ServerSettings
-from luthier.serving.shapes import ChatMessage, Tool
-from luthier.serving.writing import Outbox
+from luthier.serving.shapes import ChatMessage, Sampled, Tool
+from luthier.serving.writing import Outbox, Writing
 
 
 @dataclass
@@ -38,6 +42,11 @@ class Service:
     """Parts that only some servers have: jobs, files."""
     makers: dict[int, GrammarMaker] = field(default_factory=dict)
 
+    @property
+    def far(self) -> list[FarHost]:
+        """Engines in other processes that models stand on."""
+        return list({model.host for model in self.registry.models.values() if model.is_far})
+
     # ---- models ---------------------------------------------------------------------------------
     def model(self, name: str, visitor: Visitor, *, writes: bool = False) -> Model:
         """The model that a request names; 404 with those that there are."""
@@ -45,8 +54,9 @@ class Service:
         if model is None or not may_see(visitor, model):
             there = ", ".join(sorted(other.id for other in self.registry.models.values() if may_see(visitor, other))[:20])
             raise ApiError(404, f"there is no model {name[:80]!r}; there are: {there}", param="model", code="model_not_found")
-        if writes and not model.writes:
-            raise ApiError(400, f"{model.id} writes no text; ask it at /classify", param="model", code="not_a_text_model")
+        if writes and (not model.writes or model.abstention is not None):
+            why = "writes no text" if not model.writes else "abstains where it is not sure, which written text would pass by"
+            raise ApiError(400, f"{model.id} {why}; ask it at /classify", param="model", code="not_a_text_model")
         return model
 
     def maker(self, model: Model) -> GrammarMaker:
@@ -56,13 +66,22 @@ class Service:
             self.makers[key] = GrammarMaker(model.view.tokenizer)
         return self.makers[key]
 
+    def writing(self, model: Model, prompts: list[list[int]], wanted: Sampled, **more) -> Writing:
+        """A request for text on its way, through rows of our own or through an engine in another process."""
+        return (FarWriting if model.is_far else Rewritten if model.rewrites else Writing)(model, prompts, wanted, settings=self.settings, outbox=self.outbox, **more)
+
     # ---- prompts --------------------------------------------------------------------------------
     async def chat_prompt(self, model: Model, messages: list[ChatMessage], tools: list[Tool] | None, answer: int = 0) -> tuple[list[int], list]:
         """Token ids of a conversation by the model's own renderer, and the passages laid before its last question, as many as leave room for `answer` tokens.
 
         The ids are those that the model was trained with. Rendered off the event loop, in bounded time.
         """
-        turns = [as_turn(message) for message in messages]
+        if model.rewrites:
+            ids, lost = await run_in_threadpool(model.renderer.source, model.task.instruction + source_of(messages))
+            if lost:
+                raise ApiError(400, f"the context holds {model.view.context} tokens; the text has {len(ids) + lost}", param="messages", code="context_length_exceeded")
+            return ids, []
+        turns = asked_as_trained(model, messages)
         told = [tool.model_dump(exclude_none=True) for tool in tools or ()]
         return await run_in_threadpool(led_prompt, model, turns, told, answer)
 
@@ -73,6 +92,8 @@ class Service:
     # ---- work -----------------------------------------------------------------------------------
     async def work(self, request: Request, model: Model, function, cost: int):
         """Run a function of the model's network in the engine's thread; leaving early cancels it."""
+        if model.is_far:
+            raise ApiError(400, f"{model.id} runs in another process, which only writes text", param="model", code="not_behind_an_engine")
         queue, tell = self.outbox.listener()
         ask = Ask(model, visitor_of(request).name, tell, work=function, cost=cost, deadline=time.monotonic() + self.settings.seconds_per_request)
 
@@ -89,6 +110,11 @@ class Service:
             return await while_there(request, result())
         finally:
             ask.cancel()
+
+    async def streamed(self, request: Request, stream: AsyncIterator[str]) -> StreamingResponse:
+        """A stream as the response, once its request has been taken: what is refused before that is refused with its own status."""
+        await while_there(request, anext(stream))
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     @asynccontextmanager
     async def counted(self, request: Request, model: Model, tokens: int) -> AsyncIterator[None]:
@@ -114,6 +140,13 @@ def led_prompt(model: Model, turns: list[Message], tools: list[dict], answer: in
     room = model.view.context - max(1, answer)
     led, passages = model.lead(turns[asked].content, lambda text: len(model.renderer.prompt(with_question(text), tools)) <= room)
     return model.renderer.prompt(with_question(led), tools), passages
+
+
+def asked_as_trained(model: Model, messages: list[ChatMessage]) -> list[Message]:
+    """The turns of a conversation; a model that learned to rewrite texts is asked in the words that it learned."""
+    if model.task.record is not Pair:
+        return [as_turn(message) for message in messages]
+    return list(model.task.prompt_messages(Pair(source_of(messages), ""), ()))
 
 
 def may_see(visitor: Visitor, model: Model) -> bool:

@@ -132,6 +132,16 @@ class ClassifyRequest(Shape):
     user: Annotated[str, MaxLen(512)] | None = None
 
 
+class LoadRequest(Shape):
+    lora_name: Model
+    lora_path: Annotated[str, MinLen(1), MaxLen(128)]
+    load_inplace: bool | None = None
+
+
+class UnloadRequest(Shape):
+    lora_name: Model
+
+
 class TokenizeRequest(Shape):
     model: Model
     prompt: str | None = None

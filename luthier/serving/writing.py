@@ -56,29 +56,43 @@ class Answer:
 class Writing:
     """One request for text on its way."""
 
-    def __init__(self, model: Model, prompts: Sequence[list[int]], request: Sampled, *, settings: ServerSettings, asker: str, outbox: Outbox, most: int | None, logprobs: int | None, grammar=None):
-        """`prompts` each get `request.n` answers; `most` is the wanted number of tokens. Raises ApiError where something is out of range."""
+    def __init__(self, model: Model, prompts: Sequence[list[int]], request: Sampled, *, settings: ServerSettings, asker: str, outbox: Outbox, most: int | None, logprobs: int | None, grammar=None, schema: dict | None = None):
+        """`prompts` each get `request.n` answers; `most` is the wanted number of tokens; `grammar` makes what follows `schema`. Raises ApiError where something is out of range."""
         self.model, self.prompts, self.count = model, prompts, request.n or 1
         if self.count * len(prompts) > settings.max_choices * max(1, len(prompts)) or self.count * len(prompts) > model.host.max_rows:
             raise ApiError(400, f"n is {self.count}; at most {min(settings.max_choices, model.host.max_rows // len(prompts))} answers to each of {len(prompts)} prompts are written here", param="n", code="invalid_value")
         self.queue, tell = outbox.listener()
         self.answers = [Answer() for _ in range(self.count * len(prompts))]
-        budget = [budget_of(prompt, model, settings, most) for prompt in prompts]
+        budget = [budget_of([] if model.rewrites else prompt, model, settings, most) for prompt in prompts]
         self.ask = Ask(model, asker, tell, cost=sum(budget) * self.count + sum(map(len, prompts)), deadline=time.monotonic() + settings.seconds_per_request)
-        bias = bias_of(request.logit_bias, model)
+        self.stops = frozenset(model.view.stop_tokens | model.renderer.stop_tokens)
+        self.schema = schema
         seed = secrets.randbits(63) if request.seed is None else request.seed
-        stops = frozenset(model.view.stop_tokens | model.renderer.stop_tokens)
+        self.prepare(request, budget, bias=bias_of(request.logit_bias, model), seed=seed, logprobs=logprobs, grammar=grammar)
+
+    def prepare(self, request: Sampled, budgets: list[int], *, bias: dict[int, float], seed: int, logprobs: int | None, grammar) -> None:
+        """A row of the batch for every answer."""
         for number, answer in enumerate(self.answers):
-            prompt = prompts[number // self.count]
+            prompt = self.prompts[number // self.count]
             choosing = Choosing(
                 temperature=1.0 if request.temperature is None else request.temperature, top_p=max(1e-6, 1.0 if request.top_p is None else request.top_p), top_k=request.top_k or 0,
                 seed=seed, choice=number, presence_penalty=request.presence_penalty or 0.0, frequency_penalty=request.frequency_penalty or 0.0, bias=bias, logprobs=logprobs,
-                grammar=None if grammar is None else grammar(stops),
+                grammar=None if grammar is None else grammar(self.stops),
             )
-            listen = self.listen(number, answer, tell) if request.stream else None
-            writer = Writer(model.view.tokenizer, prompt, request.stops, listen)
+            listen = self.listen(number, answer, self.ask.tell) if request.stream else None
+            writer = Writer(self.model.view.tokenizer, prompt, request.stops, listen)
             on_token = None if logprobs is None else (lambda token, told, answer=answer: answer.likelihoods.append(told))
-            self.ask.seats.append(Seat(prompt, budget[number // self.count], writer, choosing, model.place, stops, on_token))
+            self.ask.seats.append(Seat(prompt, budgets[number // self.count], writer, choosing, self.model.place, self.stops, on_token))
+
+    def begin(self, engine: Engine) -> None:
+        """Queue the rows."""
+        engine.submit(self.ask)
+
+    def leave(self, engine: Engine, *, early: bool) -> None:
+        """Over; rows that are still wanted by nobody are cancelled."""
+        if early:
+            self.ask.cancel()
+            engine.nudge()
 
     @staticmethod
     def listen(number: int, answer: Answer, tell: Callable[[tuple], None]) -> Callable[[str], None]:
@@ -89,10 +103,11 @@ class Writing:
         return piece
 
     async def events(self, engine: Engine) -> AsyncIterator[tuple]:
-        """What the engine tells: ("text", choice, piece, likelihoods) and ("end", choice, finish). An error is raised; leaving early cancels."""
-        engine.submit(self.ask)
+        """("begun",), then what the engine tells: ("text", choice, piece, likelihoods) and ("end", choice, finish). An error is raised; leaving early cancels."""
+        self.begin(engine)
         over = False
         try:
+            yield ("begun",)
             while True:
                 event = await self.queue.get()
                 if event[0] == "over":
@@ -104,9 +119,7 @@ class Writing:
                     self.answers[event[1]].finish = event[2]
                 yield event
         finally:
-            if not over:
-                self.ask.cancel()
-                engine.nudge()
+            self.leave(engine, early=not over)
 
     async def finished(self, engine: Engine) -> None:
         """Wait for all answers."""
@@ -149,14 +162,21 @@ def bias_of(given: dict[str, float] | None, model: Model) -> dict[int, float]:
 
 def grammar_of(wanted: ResponseFormat | None, maker):
     """A function from end tokens to a grammar, or None where any text will do; compiled once here, so that a bad schema is refused before anything waits."""
+    schema = schema_of(wanted)
+    if schema is None:
+        return None
+    made = maker()
+    made.of_schema(schema, ())
+    return lambda ends: made.of_schema(schema, ends)
+
+
+def schema_of(wanted: ResponseFormat | None) -> dict | None:
+    """The JSON schema that an answer must follow; None where any text will do."""
     if wanted is None or wanted.type == "text":
         return None
     if wanted.type == "json_schema" and wanted.json_schema is None:
         raise ApiError(400, "response_format.json_schema is missing", param="response_format.json_schema", code="missing_parameter")
-    schema = ANY_OBJECT if wanted.type == "json_object" else wanted.json_schema.schema_ or ANY_OBJECT
-    made = maker()
-    made.of_schema(schema, ())
-    return lambda ends: made.of_schema(schema, ends)
+    return ANY_OBJECT if wanted.type == "json_object" else wanted.json_schema.schema_ or ANY_OBJECT
 
 
 class Trimmer:

@@ -92,12 +92,18 @@ class PreparedSeq2Seq(Seq2Seq):
         references = renderer.answers([record.target for record in records])
         return generated(language_model, prompts, references, max_new_tokens=self.max_new_tokens, say=say)
 
+    def rewritten(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[Answer]:
+        """What an encoder-decoder makes of the texts."""
+        from luthier.tasks.asking import rewritten  # torch
+
+        return rewritten(language_model, renderer, [(self.instruction + each, None) for each in texts], max_new_tokens=self.max_new_tokens, say=say)
+
     def predict(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[dict]:
         """What the texts become."""
-        from luthier.tasks.asking import fitting_prompts, rewritten, written  # torch
+        from luthier.tasks.asking import fitting_prompts, written  # torch
 
         if renderer.head != "causal":
-            answers = rewritten(language_model, renderer, [(self.instruction + each, None) for each in texts], max_new_tokens=self.max_new_tokens, say=say)
+            answers = self.rewritten(language_model, renderer, texts, say=say)
         else:
             prompts = fitting_prompts(renderer, [Pair(each, "?") for each in texts], None, self.prompt_messages, language_model.context - self.max_new_tokens)
             answers = written(language_model, prompts, max_new_tokens=self.max_new_tokens, say=say)

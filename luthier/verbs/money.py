@@ -47,6 +47,15 @@ def offers(table: dict, *, work: float, seconds_here: float, memory: int, availa
     return found
 
 
+def own_cost(table: dict, seconds: float, joules: float | None = None) -> dict:
+    """Energy and price of so many seconds on the owner's machine, by its meter where one could be read, else by the table's watts: {energy_kwh, price_...}; empty where the table has no such machine."""
+    machine = next((machine for machine in table["machines"] if machine["provider"] == "owner"), None)
+    if machine is None:
+        return {}
+    kwh = (machine.get("watts", 0) * seconds if joules is None else joules) / 3.6e6
+    return {"energy_kwh": kwh, f"price_{table.get('currency', 'USD').lower()}": seconds / 3600 * machine.get("per_hour", 0.0) + kwh * table.get("electricity_per_kwh", 0.0)}
+
+
 # ---- job files ----------------------------------------------------------------------------------
 def job_file(to: str, recipe: str, *, name: str, hours: float, memory_gib: int, accelerator: str) -> str:
     """A file that starts the training elsewhere. RecipeError for a scheduler that is not known."""

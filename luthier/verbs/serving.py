@@ -10,21 +10,21 @@ from torch import nn
 from luthier.data.dataset import DataSet
 from luthier.errors import CheckpointError, RecipeError
 from luthier.evaluation.contestants.context import laid
-from luthier.files import verify
+from luthier.files import read_json, verify
 from luthier.methods.bank import Bank
 from luthier.models.heads import transformer_of
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import facts, load
 from luthier.models.machine import machine
 from luthier.preparation.renderer import Renderer
-from luthier.retrieval.documents import of_pairs, passages_of
-from luthier.retrieval.index import open_index
 from luthier.retrieval.settings import RetrievalSettings
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
+from luthier.serving.abstaining import Abstention
 from luthier.serving.hosts import Host, Model
 from luthier.tasks import TASKS
+from luthier.verbs.materials import index_of
 from luthier.verbs.opening import labels_of, open_run, resolved, task_of
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.stages import load_base, renderer_of
@@ -35,9 +35,9 @@ PREFIX = "ft:"
 class Shelf:
     """Bases in memory. A run whose adapter can share its base with others gets a place there; any other gets a base of its own."""
 
-    def __init__(self, *, max_rows: int, documents: str | None = None, say: Say = silent):
-        """`documents`: a file or folder whose passages are laid before every question of a chat."""
-        self.max_rows, self.say = max_rows, say
+    def __init__(self, *, max_rows: int, documents: str | None = None, abstain: float | None = None, say: Say = silent):
+        """`documents`: a file or folder whose passages are laid before every question of a chat; `abstain`: most wrong labels among those given."""
+        self.max_rows, self.abstain, self.say = max_rows, abstain, say
         self.lead = None if documents is None else lead_with(RetrievalSettings(documents=documents))
         self.shared: dict[tuple, tuple[Host, Renderer]] = {}
 
@@ -69,8 +69,6 @@ class Shelf:
         """The models of a run: itself, and its base where the two share one network."""
         run = runs.find(name)
         recipe = resolved(run)
-        if recipe.retrieval.in_training:
-            raise RecipeError(f"{run.name} was trained with passages in its prompts, which the server does not lay", code="R197", hint="ask it with luthier predict or luthier chat, or train with retrieval.in_training=false")
         if not run.model_folder.is_dir():
             raise CheckpointError(f"{run.name} has no model yet: its status is {run.status()}", code="C108", file=str(run.model_folder), hint=f"luthier train --resume {run.name}")
         kept = verify(run.model_folder)
@@ -78,8 +76,15 @@ class Shelf:
             raise RecipeError(f"{run.name} was trained with passages before its questions; only chats are served so", code="R187", hint=f"luthier predict {run.name} asks it as it was trained")
         lead = self.lead
         if recipe.retrieval.in_training:  # a model that was trained with passages is never asked without them
-            lead = lead_with(recipe.retrieval, train=DataSet(run.data_folder).records("train"), task=recipe.lesson)
-        return [self.led(model, lead) for model in self.opened(run, recipe, kept)]
+            lead = lead_with(recipe.retrieval, train=DataSet(run.data_folder).records("train"), folder=run.path / "retrieval" / "vectors")
+        return [self.silenced(self.led(model, lead), run) for model in self.opened(run, recipe, kept)]
+
+    def silenced(self, model: Model, run: Run) -> Model:
+        """A model of labels that abstains where it is not sure enough."""
+        if self.abstain is not None and model.facts.get("run") and "labels" in model.facts:
+            model.abstention = abstention_of(run, self.abstain)
+            self.say(Event("note", f"{run.name} abstains below a confidence of {model.abstention.threshold:.3f}: of rows it never saw it answers {model.abstention.answered:.0%}, at most {self.abstain:.0%} of these wrongly"))
+        return model
 
     def led(self, model: Model, lead) -> Model:
         """A chat with passages before its questions."""
@@ -89,7 +94,7 @@ class Shelf:
 
     def opened(self, run: Run, recipe: Recipe, kept: dict) -> list[Model]:
         """The models of a run in memory."""
-        if recipe.method.base_is_frozen and (run.model_folder / "adapter_config.json").exists():
+        if recipe.method.shares_base and facts(recipe.model).kind != "encoder_decoder" and (run.model_folder / "adapter_config.json").exists():
             with contextlib.suppress(NotShared):
                 return self.beside_others(run, recipe, kept["base"])
         opened = open_run(str(run.path), silent)
@@ -142,12 +147,25 @@ class Shelf:
         return host, renderer, view
 
 
-def lead_with(settings: RetrievalSettings, *, train: list = (), task=None):
+def abstention_of(run: Run, risk: float) -> Abstention:
+    """When a run keeps silent, by what its calibration probe found; RecipeError (R188) where it was not examined, or so few rows cannot promise it."""
+    path = run.evaluation_folder / "probes.json"
+    found = (read_json(path) if path.exists() else {}).get("calibration", {}).get("details", {}).get("thresholds")
+    if not found:
+        raise RecipeError(f"{run.name} has no calibrated threshold, so it cannot abstain", code="R188", field="--abstain", hint=f"luthier eval {run.name} --probe calibration")
+    known = {entry["risk"]: entry for entry in found}
+    if risk not in known:
+        raise RecipeError(f"there is no threshold for a risk of {risk:g}; there are: {', '.join(f'{each:g}' for each in known)}", code="R188", field="--abstain", hint="luthier serve RUN --abstain 0.1")
+    if known[risk]["threshold"] is None:
+        raise RecipeError(f"no confidence of {run.name} keeps wrong answers surely below {risk:.0%} on its test rows", code="R188", field="--abstain", hint="allow a larger risk, or give it more test rows")
+    return Abstention(**known[risk])
+
+
+def lead_with(settings: RetrievalSettings, *, train: list = (), folder: Path = Path()):
     """A function that lays passages before a question as training does, the last ones leaving first where they do not all fit."""
     if settings.by != "bm25":
         raise RecipeError(f"passages are found by {settings.by}, and a server finds them by bm25 only", code="R187", hint="train with retrieval.by=bm25, or ask with luthier predict")
-    pairs = lambda: of_pairs([(task.question(record), task.target(record)) for record in train], [record.origin for record in train])
-    index = open_index(passages_of(settings, pairs), settings)
+    index = index_of(settings, train, None, folder, "", silent)
 
     def lead(text: str, fits: Callable[[str], bool]) -> tuple[str, list]:
         shown = index.search([text], settings.passages)[0]
@@ -168,10 +186,6 @@ def shared_place(bank: Bank, folder: Path, *, whole_allowed: bool) -> int:
         place = bank.add(folder)
     except RecipeError as error:
         if error.code == "R180":
-            raise NotShared(error.message) from error
-        raise
-    except CheckpointError as error:
-        if error.code == "C122":  # a kind of adapter that the bank does not know
             raise NotShared(error.message) from error
         raise
     if bank.kept[place].whole and not whole_allowed:
@@ -220,13 +234,15 @@ def aliases_of(model: Model) -> Iterator[str]:
         yield f"{PREFIX}{model.parent}:{model.id}"
 
 
-def open_models(names: list[str], *, max_rows: int, documents: str | None = None, say: Say = silent) -> tuple[Shelf, list[Model]]:
+def open_models(names: list[str], *, max_rows: int, documents: str | None = None, abstain: float | None = None, say: Say = silent) -> tuple[Shelf, list[Model]]:
     """The models of runs and bases, each name once."""
-    shelf = Shelf(max_rows=max_rows, documents=documents, say=say)
+    shelf = Shelf(max_rows=max_rows, documents=documents, abstain=abstain, say=say)
     found: dict[str, Model] = {}
     for name in names:
         for model in shelf.run(name) if is_run(name) else [shelf.led(shelf.base(name), shelf.lead)]:
             found.setdefault(model.id, model)
+    if abstain is not None and all(model.abstention is None for model in found.values()):
+        raise RecipeError("none of these models gives labels, so nothing could abstain", code="R188", field="--abstain", hint="leave --abstain out, or serve a classification run")
     return shelf, list(found.values())
 
 

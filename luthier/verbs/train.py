@@ -45,6 +45,7 @@ from luthier.verbs.leading import asked_as_trained, leading, without_twice
 from luthier.verbs.lending import same_asking
 from luthier.verbs.materials import gather
 from luthier.verbs.mixing import mixed
+from luthier.verbs.money import own_cost, read_providers
 from luthier.verbs.pairs import refuse_illegal
 from luthier.verbs.plan import forecast
 from luthier.verbs.recipe import Recipe
@@ -166,7 +167,9 @@ class Work:
         self.keep_model(best_step)
         cost = {"seconds": round(time.perf_counter() - began, 2), "tokens": self.tokens_read(), "threads": torch.get_num_threads(), "energy_joules": used(energy, joules())}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        self.run.update(status="done", phase="done", seconds=cost["seconds"], cost=cost, measured={"memory_bytes": peak, "training_seconds": self.seconds_of_steps(), "seconds": cost["seconds"]}, error=None)
+        steps = self.seconds_of_steps()
+        spent = own_cost(read_providers(), steps, None if cost["energy_joules"] is None else cost["energy_joules"] * steps / max(steps, cost["seconds"]))
+        self.run.update(status="done", phase="done", seconds=cost["seconds"], cost=cost, measured={"memory_bytes": peak, "training_seconds": steps, "seconds": cost["seconds"], **spent}, error=None)
         write_report(self.run.path)
         self.say(Event("done", f"report {self.run.path}/report.html"))
         return verdict
@@ -227,7 +230,8 @@ class Work:
         except Exception as error:  # a forecast is an extra: whatever goes wrong in it must not stop a training
             self.say(Event("note", f"no forecast: {type(error).__name__}", {"detail": True}))
             return {}
-        return {"memory_bytes": expected["memory"].total, "training_seconds": round(expected["time"]["seconds"], 2)}
+        seconds = expected["time"]["seconds"]
+        return {"memory_bytes": expected["memory"].total, "training_seconds": round(seconds, 2), **own_cost(read_providers(), seconds)}
 
     def records(self, split: str) -> list:
         """The records of a split that have examples."""

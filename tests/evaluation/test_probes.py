@@ -180,6 +180,8 @@ def test_too_sure_is_found_and_a_threshold_is_given():
     assert true.value < 0.1 and not true.crossed
     assert one(calibration.probe(subject(LABELS, honest, boaster, rows)), "calibration").crossed
     limit = true.details["threshold"]
+    told = {entry["risk"]: entry for entry in true.details["thresholds"]}
+    assert told[0.1]["threshold"] == limit and told[0.1]["answered"] == true.details["answered"] <= told[0.2]["answered"] and told[0.01]["threshold"] is None
     kept = [text for text in sure if sure[text] >= limit]
     assert limit is not None and 0.02 < true.details["answered"] < 0.6 and np.mean([not right[text] for text in kept]) <= 0.1
     assert true.details["curve"][0]["risk"] <= true.details["curve"][-1]["risk"] and true.details["curve"][-1]["coverage"] == 1

@@ -1,6 +1,8 @@
 """A real server on a loopback port, over tiny networks with random weights."""
+import os
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from saved_adapters import saved_adapter
@@ -14,6 +16,8 @@ from luthier.serving.hosts import Host, Model
 from luthier.serving.service import Service
 from luthier.serving.settings import ServerSettings
 from luthier.tasks import TASKS
+
+REAL = Path(os.environ.get("LUTHIER_TEST_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 
 
 @dataclass
@@ -126,10 +130,19 @@ def trained(tmp_path_factory, tiny_model):
     (folder / "tickets.jsonl").write_text("".join(json.dumps({"text": text, "label": colour}) + "\n" for text, colour, _ in texts))
     spans = [{"tokens": text.split(), "ner_tags": ["O", "B-COLOUR", "B-THING", "O", "O", "O"]} for text, _, _ in texts]
     (folder / "spans.jsonl").write_text("".join(json.dumps(row) + "\n" for row in spans))
+    (folder / "notes.txt").write_text("The red violin hangs in the window.\n\nThe black drum stands by the door.\n\nThe green harp is sold.\n")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps({"document": text, "summary": f"{colour} {thing}"}) + "\n" for text, colour, thing in texts))
     common = {"training.max_steps": 6, "training.evaluate_every": 6, "training.threads": 1, "evaluation.contestants": ["tuned"], "data.validation": 0.2, "data.test": 0.2, "data.min_test_rows": 1}
     kinds = {
         "chat": {"data.train": "chat.jsonl", "task": "chat", "model": "spruce", "evaluation.max_new_tokens": 12}, "full": {"data.train": "chat.jsonl", "task": "chat", "model": "spruce", "method": "full", "evaluation.max_new_tokens": 12},
         "decoder-tickets": {"data.train": "tickets.jsonl", "task": "classification", "model": "spruce"}, "decoder-spans": {"data.train": "spans.jsonl", "task": "token_classification", "model": "spruce"},
+        "adapter-tickets": {"data.train": "tickets.jsonl", "task": "classification", "model": "spruce", "method": "adapter"}, "ia3-chat": {"data.train": "chat.jsonl", "task": "chat", "model": "spruce", "method": "ia3", "evaluation.max_new_tokens": 12},
+        "adapter-spans": {"data.train": "spans.jsonl", "task": "token_classification", "model": str(tiny_model("bert")), "method": "adapter"},
+        "stories": {"data.train": "chat.jsonl", "task": "chat", "model": str(REAL / "models" / "stories260K"), "evaluation.max_new_tokens": 12},
+        "summaries": {"data.train": "pairs.jsonl", "task": "seq2seq", "model": str(tiny_model("t5")), "evaluation.max_new_tokens": 12},
+        "asked": {"data.train": "pairs.jsonl", "task": {"name": "seq2seq", "instruction": "Which one?"}, "model": "spruce", "evaluation.max_new_tokens": 12},
+        "led": {"data.train": "chat.jsonl", "task": "chat", "model": "spruce", "evaluation.max_new_tokens": 12, "retrieval.documents": str(folder / "notes.txt"), "retrieval.passages": 1, "retrieval.words": 8, "retrieval.in_training": True},
+        "quantised": {"data.train": "chat.jsonl", "task": "chat", "model": "spruce", "method": "qlora", "evaluation.max_new_tokens": 12},
         "tickets": {"data.train": "tickets.jsonl", "task": "classification", "model": str(tiny_model("bert"))}, "spans": {"data.train": "spans.jsonl", "task": "token_classification", "model": str(tiny_model("bert"))},
     }
     made: dict[str, str] = {}
@@ -142,6 +155,7 @@ def trained(tmp_path_factory, tiny_model):
             path.write_text(json.dumps({"model": recipe.pop("model"), "task": recipe.pop("task")}))
             with pytest.MonkeyPatch.context() as patch:  # for this training only: what a session sets, every later test would live in
                 patch.setenv("LUTHIER_RUNS", str(folder / "runs"))
+                patch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
                 made[kind] = str(folder / "runs" / train(path, recipe, name=kind).run)
         return made[kind]
 

@@ -178,6 +178,25 @@ def test_a_planted_difference_in_gguf_is_refused(trained, tmp_path, monkeypatch,
         export(trained("chat"), "gguf", precision="f16", out=tmp_path / "copy")
 
 
+@pytest.mark.parametrize("precision", ["f16", pytest.param("q8_0", marks=pytest.mark.nightly)])
+def test_a_vocabulary_of_pieces_goes_into_gguf_and_is_proven(trained, test_data, tmp_path, precision, capsys):
+    """A real Llama with SentencePiece's kind of vocabulary, tuned, written and held to the same gate."""
+    gate = export(trained("stories"), "gguf", precision=precision, out=tmp_path / "copy").to_dict()["gate"]
+    with capsys.disabled():
+        print(f"\nstories260K gguf {precision}: divergence {gate['divergence']:.2g}, same text {gate['same_text']}, {gate['prompts']} prompts")
+    assert gate["prompts"] >= 70 and gate["divergence"] <= BOUNDS[precision].divergence
+
+
+def test_pieces_with_other_scores_are_refused(trained, test_data, tmp_path, monkeypatch):
+    from luthier.models import gguf_pieces
+
+    real = gguf_pieces.scores_of
+    monkeypatch.setattr(gguf_pieces, "scores_of", lambda described, pieces: [score if score == gguf_pieces.NEVER else -1000.0 - score for score in real(described, pieces)])
+    with pytest.raises(GateFailed) as refused:
+        export(trained("stories"), "gguf", precision="f16", out=tmp_path / "copy")
+    assert refused.value.code == "X120"
+
+
 def test_what_cannot_be_proven_is_refused_by_its_name(trained, tmp_path):
     for kind, to, word in (("tickets", "gguf", "bert"), ("chat", "onnx", "cache")):
         with pytest.raises(RecipeError) as refused:

@@ -2,6 +2,7 @@
 import json
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from luthier import settings
 from luthier.errors import DataError, RecipeError
 from luthier.verbs.importing import from_openai
-from luthier.verbs.money import WRITERS, job_file, offers, read_providers
+from luthier.verbs.money import WRITERS, job_file, offers, own_cost, read_providers
 from luthier.verbs.plan import plan
 from luthier.verbs.recipe import Recipe
 
@@ -24,6 +25,22 @@ def test_prices_are_dated_and_worked_out_by_hand():
     mine, big = offers(small, work=1e15, seconds_here=7200, memory=2 << 30, available_here=4 << 30)
     assert mine["seconds"] == 3600 and mine["kwh"] == pytest.approx(0.1) and mine["price"] == pytest.approx(0.05) and mine["fits"]
     assert big["seconds"] == pytest.approx(1e15 / (1e12 * 0.5)) and big["price"] == pytest.approx(2000 / 3600 * 3.6) and not big["fits"]
+
+
+def test_what_a_training_cost_here_is_worked_out_by_hand():
+    small = {"currency": "EUR", "electricity_per_kwh": 0.5, "machines": [{"provider": "owner", "name": "mine", "per_hour": 1.0, "watts": 100}]}
+    assert own_cost(small, 3600) == {"energy_kwh": pytest.approx(0.1), "price_eur": pytest.approx(1.05)}
+    assert own_cost(small, 3600, 7.2e5) == {"energy_kwh": pytest.approx(0.2), "price_eur": pytest.approx(1.1)}, "a meter that could be read is believed"
+    assert own_cost({"machines": [{"provider": "aws"}]}, 1) == {}
+
+
+def test_every_report_holds_the_forecast_against_what_happened(trained):
+    run = Path(trained("chat"))
+    known = json.loads((run / "run.json").read_text())
+    assert set(known["planned"]) == {"memory_bytes", "training_seconds", "energy_kwh", "price_usd"} <= set(known["measured"])
+    assert all(known["planned"][name] > 0 and known["measured"][name] > 0 for name in known["planned"])
+    page = (run / "report.html").read_text()
+    assert "Planned and real" in page and "price usd" in page and "kWh" in page
 
 
 @pytest.mark.parametrize("text", ["[]", "machines: []", "machines: [{provider: a, name: b, cost: 1}]\ndated: 2026-01-01", "machines: [{provider: a, name: b, per_hour: -1}]\ndated: 2026-01-01",
@@ -76,6 +93,8 @@ def test_the_container_runs_as_nobody_on_a_root_it_cannot_write():
     assert "pip install" not in last and "COPY --from=build" in last
     copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY") and "--from" not in line]
     assert all((ROOT / name).exists() for names in copied for name in names)
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]
+    assert {name.split("/")[0] for name in wheel} <= {Path(name).name for names in copied for name in names}, "what the package is made of is in the image"
     ignored = (ROOT / ".containerignore").read_text().split()
     assert ignored[0] == "*" and all(f"!{Path(name).name}" in ignored for names in copied for name in names)
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["luthier"]

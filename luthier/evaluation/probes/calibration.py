@@ -15,6 +15,8 @@ RED_LINE = 0.1
 BINS = 10
 RISK = 0.1
 """Share of wrong answers among those given that the threshold allows."""
+RISKS = (0.01, 0.02, 0.05, RISK, 0.2)
+"""Shares for which a server can be told to abstain."""
 
 
 def probe(subject: Subject) -> list[Found]:
@@ -35,7 +37,7 @@ def probe(subject: Subject) -> list[Found]:
     answered = float((sure_N >= limit).mean()) if limit is not None else 0.0
     advice = f"answering only from a confidence of {limit:.3f} on keeps wrong answers below {RISK:.0%} and answers {answered:.0%}" if limit is not None else f"no confidence keeps wrong answers surely below {RISK:.0%} on so many rows"
     sentence = f"confidence and accuracy differ by {value:.3f} on average (95 % interval {low:.3f} to {high:.3f}); {advice}"
-    details = {"threshold": limit, "risk": RISK, "answered": answered, "curve": curve(sure_N, right_N)}
+    details = {"threshold": limit, "risk": RISK, "answered": answered, "thresholds": thresholds(sure_N, right_N), "curve": curve(sure_N, right_N)}
     return [Found("calibration", before, value, value, low, high, len(sure_N), RED_LINE, sentence, details)]
 
 
@@ -59,6 +61,12 @@ def curve(sure_N: np.ndarray, right_N: np.ndarray, points: int = 20) -> list[dic
     order = np.argsort(-sure_N, kind="stable")
     counts = sorted({max(1, round(len(order) * step / points)) for step in range(1, points + 1)})
     return [{"coverage": count / len(order), "risk": float(1 - right_N[order[:count]].mean()), "confidence": float(sure_N[order[count - 1]])} for count in counts]
+
+
+def thresholds(sure_N: np.ndarray, right_N: np.ndarray) -> list[dict]:
+    """[{risk, threshold, answered}] for each risk that a server can be told; threshold None where so many rows cannot promise it."""
+    limits = [(risk, threshold(sure_N, right_N, risk)) for risk in RISKS]
+    return [{"risk": risk, "threshold": limit, "answered": 0.0 if limit is None else float((sure_N >= limit).mean())} for risk, limit in limits]
 
 
 def threshold(sure_N: np.ndarray, right_N: np.ndarray, risk: float) -> float | None:

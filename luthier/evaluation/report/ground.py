@@ -151,6 +151,8 @@ def amount_words(key: str, value: object) -> str:
         return UNITS[key].format(amount)
     if key.endswith("seconds"):
         return seconds(amount)
+    if key.startswith("price_"):
+        return f"{amount:,.4f} {key.removeprefix('price_').upper()}"
     if key.endswith("bytes") or (key.endswith(("_total", "_free")) and amount >= 1e6):
         return f"{amount / 1e9:.2f} GB" if amount >= 1e8 else f"{amount / 1e6:.1f} MB"
     return f"{amount:,.6g}"

@@ -2,12 +2,15 @@
 "use strict";
 const at = id => document.getElementById(id);
 const talks = { first: [], second: [] };
+const WRITES = ["chat", "causal_lm", "seq2seq"];
+const tasks = {};
 let running = [];
 
 async function start() {
   const answer = await fetch("/v1/models");
   if (!answer.ok) { at("state").textContent = "the server refuses: " + answer.status; return; }
-  const models = (await answer.json()).data.filter(model => model.task !== "classification" && model.task !== "token_classification");
+  const models = (await answer.json()).data.filter(model => WRITES.includes(model.task));
+  for (const model of models) tasks[model.id] = model.task;
   for (const id of ["model", "other"]) for (const model of models) at(id).add(new Option(model.id + (model.parent ? " (on " + model.parent + ")" : ""), model.id));
   const tuned = models.find(model => model.parent), base = models.find(model => !model.parent);
   if (tuned) at("model").value = tuned.id;
@@ -44,7 +47,8 @@ function show(side, role, text) {
 async function ask(side, model, words) {
   const control = new AbortController(), turn = show(side, "assistant", ""), began = performance.now();
   running.push(control);
-  const messages = [...talks[side], { role: "user", content: words }];
+  const earlier = tasks[model] === "seq2seq" ? [] : talks[side];  // what rewrites a text learned no talk
+  const messages = [...earlier, { role: "user", content: words }];
   let text = "", first = 0, usage = null;
   const note = document.createElement("span");
   note.className = "note";

@@ -17,6 +17,8 @@ STARTED = int(time.time())
 def told(model: Model) -> dict:
     """A model in OpenAI's shape, with vLLM's parent and root, and what it does."""
     known = {name: model.facts[name] for name in ("task", "method", "run", "labels") if model.facts.get(name) is not None}
+    if model.abstention is not None:
+        known["abstains"] = vars(model.abstention)
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.facts.get("owner") or "luthier", "parent": model.parent, "root": model.id,
             "max_model_len": model.view.context, **known}
 
@@ -53,14 +55,15 @@ def may_remove(visitor: Visitor, model: Model) -> bool:
 
 async def live(request: Request) -> JSONResponse:
     """Whether the engine runs; without a key, for whoever restarts it."""
-    alive = service_of(request).engine.alive
+    service = service_of(request)
+    alive = service.engine.alive and not any(far.engine.failed for far in service.far)
     return JSONResponse({"live": alive}, 200 if alive else 503)
 
 
 async def ready(request: Request) -> JSONResponse:
     """Whether requests may come; without a key, for whoever sends them."""
     service = service_of(request)
-    good = service.ready and service.engine.alive and not service.engine.draining
+    good = service.ready and service.engine.alive and not service.engine.draining and all(far.engine.up for far in service.far)
     return JSONResponse({"ready": good}, 200 if good else 503)
 
 

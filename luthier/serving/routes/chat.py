@@ -3,13 +3,13 @@ import json
 import time
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from luthier.serving.door import needs
 from luthier.serving.service import Service, new_id, refuse, service_of, stream_error, visitor_of, while_there
 from luthier.serving.shapes import ChatRequest, parsed
 from luthier.serving.toolcalls import parse, takes_tools
-from luthier.serving.writing import Trimmer, Writing, chat_logprobs, grammar_of
+from luthier.serving.writing import Trimmer, Writing, chat_logprobs, grammar_of, schema_of
 
 router = APIRouter(dependencies=[Depends(needs("inference"))])
 
@@ -23,13 +23,12 @@ async def chat_completions(request: Request):
     most = wanted.max_completion_tokens or wanted.max_tokens
     prompt, passages = await service.chat_prompt(model, wanted.messages, tools, most or min(model.max_new_tokens, service.settings.max_new_tokens))
     grammar = grammar_of(wanted.response_format, lambda: service.maker(model))
-    writing = Writing(
-        model, [prompt], wanted, settings=service.settings, asker=visitor_of(request).name, outbox=service.outbox, grammar=grammar,
-        most=most, logprobs=(wanted.top_logprobs or 0) if wanted.logprobs else None,
+    writing = service.writing(
+        model, [prompt], wanted, asker=visitor_of(request).name, grammar=grammar, schema=schema_of(wanted.response_format), most=most, logprobs=(wanted.top_logprobs or 0) if wanted.logprobs else None,
     )
     chat = Chat(service, writing, wanted, {tool.function.name for tool in tools or ()}, passages)
     if wanted.stream:
-        return StreamingResponse(chat.stream(request), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        return await service.streamed(request, chat.stream(request))
     async with service.counted(request, model, writing.ask.cost):
         await while_there(request, writing.finished(service.engine))
     return JSONResponse(chat.whole())
@@ -81,13 +80,17 @@ class Chat:
         return {**self.head("chat.completion"), "choices": choices, "usage": self.writing.usage, **self.cited}
 
     async def stream(self, request: Request):
-        """Server-sent events: a role, pieces of text, how it ended, the usage where it is wanted, and the end. An error is an event too."""
+        """Nothing, once the request has been taken; then server-sent events: a role, pieces of text, how it ended, the usage where it is wanted, and the end. A later error is an event too."""
         with_usage = bool(self.wanted.stream_options and self.wanted.stream_options.include_usage)
         trimmers = [Trimmer() for _ in self.writing.answers]
-        began, first = time.monotonic(), True
+        began, first, taken = time.monotonic(), True, False
         try:
             async with self.service.counted(request, self.writing.model, self.writing.ask.cost):
                 async for event in self.writing.events(self.service.engine):
+                    if not taken:
+                        taken = True
+                        yield ""
+                        continue
                     if first:
                         self.service.figures.first.labels(self.writing.model.id).observe(time.monotonic() - began)
                         for number in range(len(trimmers)):
@@ -96,6 +99,8 @@ class Chat:
                     for chunk in self.chunks(event, trimmers, with_usage):
                         yield chunk
         except Exception as error:
+            if not taken:
+                raise
             yield sse(stream_error(error))
         else:
             usage = self.writing.usage

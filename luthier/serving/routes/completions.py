@@ -2,7 +2,7 @@
 import time
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
 from luthier.serving.door import needs
 from luthier.serving.refusals import ApiError
@@ -18,14 +18,15 @@ router = APIRouter(dependencies=[Depends(needs("inference"))])
 async def completions(request: Request):
     service, wanted = service_of(request), await parsed(request, CompletionRequest)
     model = service.model(wanted.model, visitor_of(request), writes=True)
+    refuse(model.rewrites, f"{model.id} is an encoder-decoder: it continues nothing; ask it at /v1/chat/completions", "model")
     refuse(wanted.stream_options is not None and not wanted.stream, "stream_options needs stream: true", "stream_options")
     prompts = await prompts_of(service, model, wanted.prompt)
-    writing = Writing(
-        model, prompts, wanted, settings=service.settings, asker=visitor_of(request).name, outbox=service.outbox, most=wanted.max_tokens or 16, logprobs=wanted.logprobs,
+    writing = service.writing(
+        model, prompts, wanted, asker=visitor_of(request).name, most=wanted.max_tokens or 16, logprobs=wanted.logprobs,
     )
     completion = Completion(service, writing, wanted)
     if wanted.stream:
-        return StreamingResponse(completion.stream(request), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        return await service.streamed(request, completion.stream(request))
     async with service.counted(request, model, writing.ask.cost):
         await while_there(request, writing.finished(service.engine))
     return JSONResponse(completion.whole())
@@ -36,7 +37,7 @@ async def prompts_of(service: Service, model, given) -> list[list[int]]:
     items = [given] if isinstance(given, str) or isinstance(given[0], int) else given
     refuse(len(items) > service.settings.max_inputs, f"at most {service.settings.max_inputs} prompts are taken at once", "prompt")
     prompts = [await service.text_prompt(model, item) if isinstance(item, str) else list(item) for item in items]
-    size = model.view.network.get_input_embeddings().weight.shape[0]
+    size = model.num_ids
     for prompt in prompts:
         if not prompt:
             raise ApiError(400, "a prompt is empty: there is nothing to continue", param="prompt", code="invalid_value")
@@ -70,13 +71,17 @@ class Completion:
         return {**self.head(), "choices": choices, "usage": usage}
 
     async def stream(self, request: Request):
-        """Server-sent events: pieces of text, how each ended, the usage where it is wanted, and the end."""
+        """Nothing, once the request has been taken; then server-sent events: pieces of text, how each ended, the usage where it is wanted, and the end."""
         with_usage = bool(self.wanted.stream_options and self.wanted.stream_options.include_usage)
         more = {"usage": None} if with_usage else {}
-        began, first = time.monotonic(), True
+        began, first, taken = time.monotonic(), True, False
         try:
             async with self.service.counted(request, self.writing.model, self.writing.ask.cost):
                 async for event in self.writing.events(self.service.engine):
+                    if not taken:
+                        taken = True
+                        yield ""
+                        continue
                     if first:
                         self.service.figures.first.labels(self.writing.model.id).observe(time.monotonic() - began)
                         first = False
@@ -84,6 +89,8 @@ class Completion:
                     text, finish, likelihoods = (event[2], None, event[3]) if event[0] == "text" else ("", answer.finish, answer.likelihoods)
                     yield sse({**self.head(), "choices": [self.choice(event[1], text, finish, likelihoods)], **more})
         except Exception as error:
+            if not taken:
+                raise
             yield sse(stream_error(error))
         else:
             usage = self.writing.usage

@@ -15,6 +15,8 @@ from luthier.serving.routes.completions import prompts_of
 from luthier.serving.service import new_id, refuse, service_of, visitor_of
 from luthier.serving.shapes import ClassifyRequest, DetokenizeRequest, EmbeddingRequest, TokenizeRequest, parsed
 from luthier.serving.writing import token_bytes
+from luthier.tasks.answers import Answer
+from luthier.tasks.classification import halves
 
 router = APIRouter(dependencies=[Depends(needs("inference"))])
 
@@ -53,6 +55,7 @@ async def classify(request: Request) -> dict:
     read = sum(len(row) for row in [await service.text_prompt(model, text) for text in texts])
     async with service.counted(request, model, read):
         data = await service.work(request, model, lambda language_model: labelled(model, language_model, texts), cost=read)
+    service.figures.judged(model.id, sum(entry.get("abstained", False) for entry in data), len(data))
     usage = {"prompt_tokens": read, "completion_tokens": 0, "total_tokens": read}
     return {"id": new_id("classify"), "object": "list", "created": int(time.time()), "model": wanted.model, "data": data, "usage": usage}
 
@@ -60,13 +63,25 @@ async def classify(request: Request) -> dict:
 def labelled(model: Model, language_model, texts: list[str]) -> list[dict]:
     """One entry per text: label and all probabilities, or what the task itself predicts."""
     if "labels" not in vars(model.task) or model.task.record is not Labelled:
-        return [{"index": at, **found} for at, found in enumerate(model.task.predict(language_model, model.renderer, texts))]
+        return [{"index": at, **found, **entities(found)} for at, found in enumerate(model.task.predict(language_model, model.renderer, texts))]
     labels = model.task.labels
-    answers = model.task.answers(language_model, model.renderer, [Labelled(text, "") for text in texts])
+    answers = model.task.answers(language_model, model.renderer, [Labelled(*halves(text)) for text in texts])
     return [
-        {"index": at, "label": answer.label, "probs": [answer.probabilities[label] for label in labels], "labels": labels, "num_classes": len(labels)}
+        {"index": at, **judged(model, answer), "probs": [answer.probabilities[label] for label in labels], "labels": labels, "num_classes": len(labels)}
         for at, answer in enumerate(answers)
     ]
+
+
+def entities(found: dict) -> dict:
+    """Spans in the shape of Transformers' pipeline for token classification, beside our own; nothing where there are none to be had."""
+    if "spans" not in found:
+        return {}
+    return {"entities": [{"entity_group": span["label"], "score": span["confidence"], "word": span["text"], "start": span["start"], "end": span["end"]} for span in found["spans"]]}
+
+
+def judged(model: Model, answer: Answer) -> dict:
+    """The label; where the model may abstain, whether it does, and its confidence beside the threshold."""
+    return {"label": answer.label} if model.abstention is None else model.abstention.judged(answer.label, answer.probabilities[answer.label])
 
 
 @router.post("/tokenize")
