@@ -221,3 +221,17 @@ def wait_ready(address: str) -> None:
         except OSError:
             assert time.monotonic() < end
             time.sleep(0.05)
+
+
+def test_a_first_token_does_not_wait_for_the_next_step(wordy_llama, monkeypatch):
+    """What the first pass wrote is told before the second begins."""
+    host, renderer = tiny_host(wordy_llama)
+    found = start([chat_model("base", host, renderer)])
+    client, real, passes = found.client(), host.batcher.forward, []
+    client.completions.create(model="base", prompt="The violin", max_tokens=1)
+    monkeypatch.setattr(host.batcher, "forward", lambda *arguments: (passes.append(time.monotonic()), time.sleep(0.5), real(*arguments))[2])
+    pieces = iter(client.completions.create(model="base", prompt="The violin", max_tokens=3, temperature=0, stream=True, logit_bias=LONG))
+    assert next(pieces).choices[0].text
+    assert 0.5 < time.monotonic() - passes[0] < 0.95, "two passes would take a second"
+    list(pieces)
+    found.stop()
