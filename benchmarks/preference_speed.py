@@ -36,7 +36,7 @@ from luthier.verbs.train import Work
 
 SPRUCE = Path(luthier.__file__).parent / "models" / "spruce"
 PAIRS = "preference/rasbt__LLMs-from-scratch/ch07/04_preference-tuning-with-dpo/instruction-data-with-preference.json"
-STEPS = {"dpo": 12, "grpo": 5}
+STEPS = {"dpo": 8, "grpo": 5}
 BATCH, GROUP, ANSWER, RATE = {"dpo": 8, "grpo": 4}, 8, 32, 1e-5
 
 

@@ -26,7 +26,7 @@ class WinRateSettings:
     """Whose answer is better, the tuned model's or the starting model's, prompt by prompt."""
 
     by: str = "auto"
-    """Who says so: task:METRIC, run:NAME (a reward model), regex:, grader: or python: as in objective.rewards, endpoint (a judge), none; auto: for preferences and rewards the task's score against references, else the reward."""
+    """Who says so: task:METRIC, run:NAME (a reward model), regex:, grader: or python: as in objective.rewards, endpoint (a judge), none; auto: for pairs and ratings the task's score against the good answers, for rewards the reward."""
     endpoint: EndpointSettings | None = None
     """A judge behind an OpenAI-compatible address, asked in both orders."""
     instruction: str = ""

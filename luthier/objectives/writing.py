@@ -24,7 +24,7 @@ class Writing:
     confirm: str = ""
     """Beginning of the SHA-256 of a Python reward's file: says that you have read it and that it may run; of several files with commas."""
     reward_seconds: Annotated[float, Gt(0)] = 60.0
-    """Longest time that a Python reward may take for one rollout."""
+    """Longest time that a Python reward, a pattern or a grader may take for one rollout."""
 
     def lesson(self, task):
         """The task read through prompts, judged by the reward."""

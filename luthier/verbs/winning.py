@@ -36,7 +36,7 @@ from luthier.verbs.probing import nats_of_texts
 
 NOBODY = "none"
 REWARD = "reward"
-"""The reward that was learned from, where nothing else can tell answers apart."""
+"""The reward that was learned from."""
 
 
 @dataclass
@@ -67,9 +67,9 @@ class Beside:
             return self.settings.by
         if not isinstance(self.task, Reading) or self.renderer.head != "causal":
             return NOBODY
-        if any(as_prompt(record).reference is not None for record in self.test):
-            return f"task:{self.inner.headline}"
-        return REWARD if isinstance(self.task, Prompts) else NOBODY
+        if isinstance(self.task, Prompts):
+            return REWARD
+        return f"task:{self.inner.headline}" if any(as_prompt(record).reference is not None for record in self.test) else NOBODY
 
     @property
     def inner(self):

@@ -1,11 +1,15 @@
 """Prompts and a reward to a verdict; a reward that fails is told in a sentence and leaves a run that can be continued."""
 import json
+import signal
+import time
 
 import pytest
 from preference_data import write
 
 import luthier
+from luthier.data.records import Message, Prompt
 from luthier.errors import RecipeError, Refused, WorkFailed
+from luthier.objectives.rewards import Reward
 
 QUICK = {
     "training.threads": 1, "evaluation.resamples": 200, "training.validation_rows": 8, "training.batch_size": 4, "training.max_steps": 6, "training.learning_rate": 3e-3, "data.test": 0.2,
@@ -83,6 +87,19 @@ def test_a_failing_reward_is_a_sentence(here, base, prompts, failure):
         train(prompts, base, "fails", **given, objective__reward_seconds=1.0, data__test=0, data__validation=0)
     assert failed.value.code == expected and sentence in failed.value.message and failed.value.hint
     assert json.loads((here / "runs/fails/run.json").read_text())["status"] == "failed"
+
+
+def test_a_pattern_that_takes_for_ever_is_a_sentence():
+    reward = Reward(["regex:^(a+)+$"], seconds=0.3).check()
+    asked, quick = [Prompt((Message("user", "say a"),))], ["aaaa"]
+    assert reward(None, asked, quick) == [1.0]
+    before = signal.getsignal(signal.SIGALRM)
+    began = time.perf_counter()
+    with pytest.raises(WorkFailed) as failed:
+        reward(None, asked, ["a" * 60 + "!"])
+    assert failed.value.code == "T302" and "within 0.3 s" in failed.value.message and time.perf_counter() - began < 5
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert reward(None, asked, quick) == [1.0]
 
 
 def test_a_failure_in_the_middle_is_continued(here, base, prompts):

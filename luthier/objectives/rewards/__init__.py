@@ -3,16 +3,19 @@
 A source is written as `kind:rest` in a recipe. Every source is a function from the task, prompts and answers to one figure each, None where it has none
 to give.
 """
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from luthier.data.records import Prompt
 from luthier.errors import RecipeError
 from luthier.objectives.rewards import function, grader, pattern, run, task
+from luthier.objectives.rewards.patience import within
 
 Source = Callable[[object, Sequence[Prompt], Sequence[str]], list[float | None]]
 SOURCES = {"task": task, "run": run, "regex": pattern, "grader": grader, "python": function}
-"""Each has `make(rest, reward) -> Source`, which may be slow, and `check(rest, reward)`, which is quick and raises what can be known at once."""
+"""Each has `make(rest, reward) -> Source`, which may be slow, `check(rest, reward)`, which is quick and raises what can be known at once, and `BOUNDED`: whether
+its time is bounded here."""
 
 
 @dataclass
@@ -26,7 +29,7 @@ class Reward:
     confirm: str = ""
     """Beginning of the hash of a Python reward's file."""
     seconds: float = 60.0
-    """Longest time of one call of a Python reward."""
+    """Longest time of one call of a Python reward, a pattern or a grader."""
     sources: list[Source] = field(default_factory=list)
     """Made at the first call."""
 
@@ -46,7 +49,11 @@ class Reward:
     def __call__(self, task, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[float | None]:
         if not self.sources:
             self.sources = [SOURCES[kind].make(rest, self) for kind, _, rest in (spec.partition(":") for spec in self.specs)]
-        found = [clean(source(task, prompts, answers)) for source in self.sources]
+        found = []
+        for spec, source in zip(self.specs, self.sources, strict=True):
+            bounded = within(self.seconds, spec) if SOURCES[spec.partition(":")[0]].BOUNDED else contextlib.nullcontext()
+            with bounded:
+                found.append(clean(source(task, prompts, answers)))
         weights = self.weights or [1.0] * len(found)
         return [None if any(value is None for value in row) else sum(weight * value for weight, value in zip(weights, row, strict=True)) for row in zip(*found, strict=True)]
 

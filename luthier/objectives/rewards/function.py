@@ -17,6 +17,7 @@ from luthier.data.records import Prompt
 from luthier.errors import RecipeError, Refused, WorkFailed
 from luthier.files import sha256_file
 
+BOUNDED = False
 WORKER = Path(__file__).with_name("function_worker.py")
 SHOWN_LINES = 60
 SHORTEST = 12

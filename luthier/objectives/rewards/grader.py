@@ -15,6 +15,7 @@ from luthier.errors import RecipeError
 from luthier.metrics import text as texts
 from luthier.objectives.rewards.schema import follows
 
+BOUNDED = True
 Grade = Callable[[dict, str], float]
 SLOT = re.compile(r"\{\{\s*(sample|item)\.([A-Za-z_][\w.]*)\s*\}\}")
 CHECKS = {"eq": operator.eq, "ne": operator.ne, "like": lambda a, b: b in a, "ilike": lambda a, b: b.lower() in a.lower()}

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from luthier.data.records import Prompt
 from luthier.errors import RecipeError
 
+BOUNDED = True
+
 
 def check(pattern: str, reward) -> re.Pattern:
     """RecipeError where the pattern is none."""

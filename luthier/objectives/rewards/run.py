@@ -8,6 +8,8 @@ from luthier.methods import METHODS
 from luthier.runs import folder as runs
 from luthier.tasks.pairs import SCORE, answered
 
+BOUNDED = False
+
 
 def check(name: str, reward) -> None:
     """The run is there, is done, and learned to score."""

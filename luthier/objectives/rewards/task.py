@@ -6,6 +6,8 @@ from luthier.errors import RecipeError
 from luthier.tasks.answers import Answer
 from luthier.tasks.prompts import conversation
 
+BOUNDED = False
+
 
 def check(metric: str, reward) -> None:
     """What metrics there are is known once the task has scored something."""
