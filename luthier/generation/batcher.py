@@ -62,10 +62,15 @@ class Batcher:
 
     # ---- steps ----------------------------------------------------------------------------------
     def join(self, seats: Sequence[Seat]) -> list[Seat]:
-        """Read the prompts of new rows in one pass and choose their first tokens; returns the rows that ended at once."""
-        prompts = list(dict.fromkeys((seat.adapter, tuple(seat.prompt)) for seat in seats))
-        where = {prompt: at for at, prompt in enumerate(prompts)}
-        sources = [where[seat.adapter, tuple(seat.prompt)] for seat in seats]
+        """Read the prompts of new rows in one pass and choose their first tokens; returns the rows that ended at once.
+
+        Answers to one prompt read it once. That is the one list of one request: equal prompts of two who ask are read twice, so that nobody can
+        tell by the time what another asked.
+        """
+        firsts = {(seat.adapter, id(seat.prompt)): seat for seat in seats}
+        where = {key: at for at, key in enumerate(firsts)}
+        prompts = [(seat.adapter, seat.prompt) for seat in firsts.values()]
+        sources = [where[seat.adapter, id(seat.prompt)] for seat in seats]
         width = max(len(prompt) for _, prompt in prompts)
         tokens = torch.full((len(prompts), width), self.language_model.pad_token)
         attend = torch.zeros(len(prompts), width, dtype=torch.long)

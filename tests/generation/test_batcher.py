@@ -140,3 +140,19 @@ def test_likelihoods_are_the_networks(tiny_llama):
         logits = language_model.network(input_ids=torch.tensor([[*range(40, 50), *row.tokens]])).logits[0, 9:-1].log_softmax(-1)
     assert [found.token for found in told] == row.tokens
     assert all(abs(found.logprob - logits[at, found.token].item()) < 1e-4 and len(found.top) == 3 and found.top[0][0] == found.token for at, found in enumerate(told))
+
+
+def test_answers_to_one_prompt_read_it_once_and_equal_prompts_of_two_askers_twice(tiny_llama, monkeypatch):
+    """By the time of a shared first pass one asker could tell what another asks."""
+    language_model, rows, prompt = load(str(tiny_llama)), [], list(range(40, 60))
+    batcher = Batcher(language_model, None, max_rows=8)
+    real = batcher.forward
+    monkeypatch.setattr(batcher, "forward", lambda tokens, *more: (rows.append(len(tokens)), real(tokens, *more))[1])
+    mine, theirs = [seat(language_model, prompt, 5) for _ in range(3)], seat(language_model, list(prompt), 5)
+    for one in mine:
+        one.prompt = prompt
+    batcher.join([*mine, theirs])
+    assert rows[0] == 2
+    while batcher.seats:
+        batcher.step()
+    assert {tuple(one.tokens) for one in [*mine, theirs]} == {tuple(theirs.tokens)}
