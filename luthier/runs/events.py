@@ -8,11 +8,11 @@ class Event:
     """One thing that happened."""
 
     kind: str
-    """phase, note, warning, progress, step or done."""
+    """phase, note, warning, progress, step, row or done."""
     message: str = ""
     """A plain sentence."""
     data: dict = field(default_factory=dict)
-    """Figures: progress has task, done, total, unit; step has the row of metrics; warnings have code and step."""
+    """Figures: progress has task, done, total, unit; step has what a look at validation found; row has `folder` and `row`, as it stands in metrics.jsonl; warnings have code and step."""
 
 
 Say = Callable[[Event], None]

@@ -111,8 +111,8 @@ class Run:
         write_file(self.path / file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     def event(self, event: Event) -> None:
-        """Log what was said, except progress, which is for the moment only."""
-        if event.kind not in ("progress", "step"):
+        """Log what was said, except progress, which is for the moment only, and figures, which have a log of their own."""
+        if event.kind not in ("progress", "step", "row"):
             self.append("events.jsonl", {"time": round(time.time(), 3), "kind": event.kind, "message": event.message, "data": event.data})
 
     def lock(self) -> FolderLock:

@@ -20,6 +20,7 @@ from luthier.evaluation.settings import EvaluationSettings
 from luthier.methods import METHODS
 from luthier.objectives import OBJECTIVES
 from luthier.retrieval.settings import RetrievalSettings
+from luthier.runs.trackers.settings import TrackingSettings
 from luthier.settings import Origin, Origins
 from luthier.tasks import TASKS
 from luthier.training.settings import TrainingSettings
@@ -49,6 +50,7 @@ class Recipe:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     retrieval: RetrievalSettings = field(default_factory=RetrievalSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
     seed: int = 17
     """Where all chance comes from: order, dropout, initial adapters, sampling."""
 

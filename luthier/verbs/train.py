@@ -10,17 +10,18 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
+import yaml
 
 import luthier
 from luthier import settings
-from luthier.errors import CheckpointError, LuthierError, RecipeError, Stopped, WorkFailed
+from luthier.errors import CheckpointError, DataError, DiskError, LuthierError, RecipeError, Stopped, WorkFailed
 from luthier.evaluation.contestants import after_training
 from luthier.evaluation.hacking import Suspicion
 from luthier.evaluation.planning import minimum_detectable
 from luthier.evaluation.report import write_card, write_report
 from luthier.evaluation.results import Result
 from luthier.evaluation.seeds import mean_of
-from luthier.files import digest, staged_folder, write_file, write_json
+from luthier.files import digest, read_json, staged_folder, write_file, write_json
 from luthier.methods import METHODS
 from luthier.models.card import card_facts
 from luthier.models.energy import joules, used
@@ -36,6 +37,8 @@ from luthier.preparation.part import part_of
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
+from luthier.runs.trackers import Following, refuse_unready
+from luthier.runs.trackers.settings import TrackingSettings
 from luthier.tasks.task import Calibrating, Guarded, Noising
 from luthier.training import checkpoint, quantised
 from luthier.verbs import forecasts
@@ -73,7 +76,7 @@ from luthier.verbs.winning import Beside
 
 CALIBRATED_ON = 2000
 """Most validation rows by which confidence is fitted."""
-NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "retrieval.", "data.")
+NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "retrieval.", "tracking.", "data.")
 """Recipe keys that may differ on resume: they do not touch the weights; the data speaks through its fingerprint."""
 
 
@@ -93,6 +96,7 @@ def train(
         run = runs.find(resume)
         target = target or run.path / "luthier.yaml"
     recipe, _ = open_recipe(target, overrides, say)
+    refuse_unready(recipe.tracking.to)
     recipe_hash = digest(settings.to_yaml(recipe))
     if resume is True:
         run = unfinished(recipe_hash)
@@ -100,7 +104,7 @@ def train(
         run = runs.create(name, stem=stem)
         run.update(recipe_hash=recipe_hash, command=" ".join(["luthier", *sys.argv[1:]]))
         write_file(run.path / "luthier.yaml", settings.to_yaml(recipe))
-    with run.lock(), Stopping() as stopping, written_down(run, say) as tell:
+    with run.lock(), Stopping() as stopping, written_down(run, say) as tell, tracked(run, recipe.tracking, tell) as tell:
         runs.tidy(run)
         verdict = Work(run, recipe, tell, stopping, allowed=allow_change).go(resuming=bool(resume))
     return RunResult(run.name, str(run.path), "done", time.perf_counter() - began, verdict)
@@ -141,6 +145,25 @@ def written_down(run: Run, say: Say) -> Iterator[Say]:
         raise
 
 
+@contextlib.contextmanager
+def tracked(run: Run, named: TrackingSettings, say: Say) -> Iterator[Say]:
+    """What is said goes on to the trackers that the recipe names; without any, nothing changes."""
+    if not named.to:
+        yield say
+        return
+    following = Following(run, named, say, lambda: settings.flatten(yaml.safe_load((run.path / "config.resolved.yaml").read_text(encoding="utf-8"))))
+    status = "failed"
+    try:
+        yield following
+        status = "done"
+    except (Stopped, KeyboardInterrupt):
+        status = "stopped"
+        raise
+    finally:
+        verdict = run.path / "verdict.json"
+        following.close(status, read_json(verdict) if status == "done" and verdict.exists() else None)
+
+
 def versions() -> dict:
     """What the run was made with."""
     return {"luthier": luthier.__version__, "python": platform.python_version(), **{name: metadata.version(name) for name in ("torch", "transformers", "peft", "tokenizers")}}
@@ -149,8 +172,9 @@ def versions() -> dict:
 class Work:
     """One run being worked on, stage by stage."""
 
-    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping, *, scratch_seed: int | None = None, share: float = 1.0, allowed: Sequence[str] = ()):
+    def __init__(self, run: Run, recipe: Recipe, say: Say, stopping: Stopping, *, scratch_seed: int | None = None, share: float = 1.0, allowed: Sequence[str] = (), start: Path | None = None):
         self.run, self.recipe, self.say, self.stopping, self.scratch_seed, self.share, self.allowed = run, recipe, say, stopping, scratch_seed, share, allowed
+        self.start = start
 
     def go(self, *, resuming: bool) -> dict:
         began, energy = time.perf_counter(), joules()
@@ -330,6 +354,8 @@ class Work:
         self.given = self.materials()
         objective, training = recipe.objective.prepared(self.given), recipe.training
         self.parameters = {name: tensor for name, tensor in self.network.named_parameters() if tensor.requires_grad}
+        if self.start is not None:
+            checkpoint.load_weights(self.parameters, checkpoint.tensors_of(self.start)[0], self.start)
         self.objective = anchored(
             objective, head=model.head, network=self.network, l2=training.l2_to_start, kl=training.kl_to_base,
             reference=switched_off(recipe.method, self.network) if recipe.method.base_is_frozen else None,
@@ -442,18 +468,38 @@ class Work:
     def over_seeds(self, first: Result) -> Result:
         """The tuned contestant over all the seeds that the recipe asks for: further trainings lie below this run, and their figures join the first one's."""
         every = [first]
-        for seed in range(self.recipe.seed + 1, self.recipe.seed + self.recipe.evaluation.seeds):
+        for seed in self.further_seeds():
             self.say(Event("note", f"once more with seed {seed}", {"seed": seed}))
-            child = self.child(f"seeds/{seed}", seed=seed)
-            every.append(child.compare(["tuned"], tuned=asked_as_trained(respond_with(child.task, child.language_model, child.renderer, self.say), child.leading))["tuned"])
-        if len(every) == 1:
-            return first
-        return dataclasses.replace(first, metrics={name: mean_of([one.metrics[name] for one in every]) for name in first.metrics}, seeds=[one.metrics for one in every])
+            every.append(self.child(f"seeds/{seed}", seed=seed).tuned_again())
+        return joined(every)
 
-    def child(self, place: str, *, scratch_seed: int | None = None, **changes) -> "Work":
-        """A training of its own in a folder below this run: the same recipe but for what changes, and no contestants."""
+    def further_seeds(self) -> range:
+        """The seeds beside the recipe's own."""
+        return range(self.recipe.seed + 1, self.recipe.seed + self.recipe.evaluation.seeds)
+
+    def tuned_again(self) -> Result:
+        """How a child's model answers the test rows."""
+        return self.compare(["tuned"], tuned=asked_as_trained(respond_with(self.task, self.language_model, self.renderer, self.say), self.leading))["tuned"]
+
+    def measured_again(self, first: Result) -> list[Result]:
+        """The tuned contestant of every seed that was trained, asked anew: `first` and the models below this run, none of which learns a step more."""
+        every = [first]
+        for seed in self.further_seeds():
+            place = self.run.path / "seeds" / str(seed)
+            try:
+                if checkpoint.pointed(place, "best") is None:
+                    raise CheckpointError(f"there is no model in {place}", code="C108", file=str(place))
+                (place / "evaluation" / "tuned.answers.jsonl").unlink(missing_ok=True)
+                self.say(Event("note", f"the model of seed {seed}", {"seed": seed}))
+                every.append(self.child(f"seeds/{seed}", seed=seed).tuned_again())
+            except (CheckpointError, DataError, DiskError, RecipeError) as error:
+                self.say(Event("warning", f"the model of seed {seed} cannot be asked again and is left out: {error.message}", {"code": "T241", "step": 0}))
+        return every
+
+    def child(self, place: str, *, scratch_seed: int | None = None, start: Path | None = None, **changes) -> "Work":
+        """A training of its own in a folder below this run: the same recipe but for what changes, and no contestants. `start`: the checkpoint whose weights it begins with."""
         evaluation = dataclasses.replace(self.recipe.evaluation, contestants=["tuned"], seeds=1)
-        child = Work(Run(self.run.path / place), dataclasses.replace(self.recipe, evaluation=evaluation, **changes), self.say, self.stopping, scratch_seed=scratch_seed)
+        child = Work(Run(self.run.path / place), dataclasses.replace(self.recipe, evaluation=evaluation, **changes), self.say, self.stopping, scratch_seed=scratch_seed, start=start)
         child.trained()
         child.settle()
         return child
@@ -465,6 +511,7 @@ class Work:
         self.prepare()
         self.tune(bool(checkpoint.all_checkpoints(self.run.path)))
         best = load_best(self.run, self.parameters, self.say)
+        self.settle()
         self.run.update(status="done")
         return best
 
@@ -482,6 +529,14 @@ class Work:
         if not found["ok"]:
             raise WorkFailed(found["sentence"], code="X101", file=str(self.run.model_folder), hint="do not use this model; please report it with the run's log")
         self.say(Event("note", found["sentence"], found))
+
+
+def joined(every: Sequence[Result]) -> Result:
+    """One contestant over several seeds: the mean of each figure, and every seed's own for the spread."""
+    first = every[0]
+    if len(every) == 1:
+        return first
+    return dataclasses.replace(first, metrics={name: mean_of([one.metrics[name] for one in every]) for name in first.metrics}, seeds=[one.metrics for one in every])
 
 
 def embedder(language_model, renderer):

@@ -166,18 +166,23 @@ class Trainer:
         }
         if step.figures:
             row["figures"] = jsonable(step.figures)
-        self.run.append("metrics.jsonl", jsonable(row))
+        self.written(row)
         rate = f"loss {step.loss:.3f} · {row['tokens_per_second']:,.0f} tok/s"
         self.say(Event("progress", rate, {"task": "training", "done": step.number, "total": self.steps, "unit": "steps", "loss": step.loss}))
         for alarm in self.watch.step(step):
             self.say(alarm)
+
+    def written(self, row: dict) -> None:
+        """A row of figures, kept in the run's log and told to whoever listens."""
+        self.run.append("metrics.jsonl", row := jsonable(row))
+        self.say(Event("row", "", {"folder": str(self.run.path), "row": row}))
 
     def looked(self, number: int, began: Step | None) -> float | None:
         """Look at validation, write it down, and return its loss."""
         loss, metrics = self.look()
         epoch = number / self.steps_per_epoch
         row = {"kind": "validation", "step": number, "epoch": round(epoch, 4), "loss": loss, "metrics": metrics}
-        self.run.append("metrics.jsonl", jsonable(row))
+        self.written(row)
         shown = {"step": number, "epoch": epoch, "train": None if began is None else began.loss, "validation": loss}
         shown |= {name: value for name, value in metrics.items() if name == self.headline}
         if began is not None:
