@@ -34,6 +34,21 @@ def draw(screen: Screen, result: dict) -> None:
     for row in result["recipe"]:
         table.add_row(row["key"], Text(in_one_line(str(row["first"]), 60)), Text(in_one_line(str(row["second"]), 60)))
     screen.draw(table)
+    draw_figures(screen, result)
     for row in result["result"]["examples"]:
         screen.line((f"{row['gain']:+.3f}  ", "good" if row["gain"] > 0 else "bad"), (in_one_line(row["question"], 100), "faint"))
         screen.line("        ", in_one_line(str(row["first"]), 70), ("  →  ", "faint"), in_one_line(str(row["second"]), 70), (f"  (target {in_one_line(row['target'], 60)})", "faint"))
+
+
+def draw_figures(screen: Screen, result: dict) -> None:
+    """Every figure of both, and the temperature that was fitted for each where that differs."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="faint", pad_edge=False)
+    for title in ("figure", result["first"], result["second"], "better by", "95 % interval"):
+        table.add_column(title)
+    for row in result["result"]["figures"]:
+        gap = row["difference"]
+        table.add_row(row["metric"], f"{row['first']:.4g}", f"{row['second']:.4g}", f"{gap['value']:+.3g}", f"{gap['low']:+.3g} to {gap['high']:+.3g}")
+    fitted = [str(round(one["temperature"], 3)) if one and "temperature" in one else "none" for one in result["result"]["calibration"]]
+    if fitted[0] != fitted[1]:
+        table.add_row("temperature", *fitted, "", "")
+    screen.draw(table)

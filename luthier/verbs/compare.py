@@ -2,7 +2,7 @@
 from luthier import settings
 from luthier.data.dataset import DataSet
 from luthier.errors import RecipeError, WorkFailed
-from luthier.evaluation.comparison import paired, recipes, rows_both
+from luthier.evaluation.comparison import over_seeds, paired, recipes, rows_both
 from luthier.evaluation.results import LONGEST_TEXT
 from luthier.evaluation.statistics import clustered
 from luthier.evaluation.wording import figure, metric_words, p_words, rows
@@ -44,16 +44,37 @@ def results_of(one: Run, other: Run, contestant: str) -> dict:
     if not pairs:
         raise WorkFailed(f"{one.name} and {other.name} have no test row in common", code="E151", hint="give both the same test file, data.test=FILE")
     recipe = resolved(one)
-    task = recipe.lesson.prepared(labels=sorted({*labels_of(one), *labels_of(other)}), max_new_tokens=recipe.evaluation.max_new_tokens)
-    metrics, records = [], [records_of(run, task, kept) for run, kept in zip((one, other), lines, strict=True)]
-    for run, chosen, kept in ((one, [pair[0] for pair in pairs], records[0]), (other, [pair[1] for pair in pairs], records[1])):
-        answers = answers_of(run, contestant)
-        metrics.append(task.score([answers[at] for at in chosen], [kept[at] for at in chosen])[task.headline])
+    labels = sorted({*labels_of(one), *labels_of(other)})
+    task = recipe.lesson.prepared(labels=labels, max_new_tokens=recipe.evaluation.max_new_tokens)
+    records = [records_of(run, task, kept) for run, kept in zip((one, other), lines, strict=True)]
     groups = [records[0][at].group for at, _ in pairs]
-    if any(groups):
-        metrics = [clustered(metric, groups) for metric in metrics]
+    scored = [scores_of(run, task, contestant, [pair[side] for pair in pairs], records[side], groups) for side, run in enumerate((one, other))]
     shown = ([lines[0][at] for at, _ in pairs], [lines[1][at] for _, at in pairs])
-    return paired(*metrics, *shown, resamples=recipe.evaluation.resamples, confidence=recipe.evaluation.confidence, seed=recipe.seed)
+    options = {"resamples": recipe.evaluation.resamples, "confidence": recipe.evaluation.confidence, "seed": recipe.seed}
+    found = paired(*([each[task.headline] for each in side] for side in scored), *shown, **options)
+    return {**found, "figures": figures(*scored, **options), "calibration": [run.facts().get("calibration") or None for run in (one, other)] if contestant == "tuned" else [None, None]}
+
+
+def scores_of(run: Run, task, contestant: str, chosen: list[int], records: list, groups: list) -> list[dict]:
+    """Every figure on the chosen rows, once for each seed whose answers the run kept; answers are as sure as what was fitted on validation rows made them."""
+    places = [run, *(Run(path) for path in sorted(run.path.glob("seeds/*"), key=lambda path: path.name))] if contestant == "tuned" else [run]
+    found = []
+    for place in places:
+        if (place.evaluation_folder / f"{contestant}.answers.jsonl").exists():
+            answers = answers_of(place, contestant)
+            metrics = task.score([answers[at] for at in chosen], [records[at] for at in chosen])
+            found.append({name: clustered(metric, groups) for name, metric in metrics.items()} if any(groups) else metrics)
+    return found
+
+
+def figures(first: list[dict], second: list[dict], **options) -> list[dict]:
+    """`[{metric, first, second, difference: {value, low, high}}]` of every figure that both have; positive is better for the second run whatever the figure."""
+    names = [name for name in first[0] if all(name in each for each in (*first, *second))]
+    found = []
+    for name in names:
+        one, other, gap = over_seeds([each[name] for each in first], [each[name] for each in second], **options)
+        found.append({"metric": name, "first": one.value, "second": other.value, "difference": {"value": gap.value, "low": gap.low, "high": gap.high}})
+    return found
 
 
 def records_of(run: Run, task, lines: list[dict]) -> list:

@@ -3,16 +3,22 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from luthier.data.records import Text
 from luthier.errors import DataError, WorkFailed
 from luthier.evaluation.probes.probe import Found, Model, Subject
 from luthier.evaluation.probes.registry import PROBES
 from luthier.files import read_json, write_json
+from luthier.generation.local import generate
 from luthier.models.interpolation import between, snapshot
 from luthier.runs.events import Event, Say
+from luthier.runs.folder import Run
 from luthier.tasks.answers import Answer
 from luthier.tasks.likelihood import nll_of
+from luthier.verbs.materials import tools_of
 from luthier.verbs.opening import Opened
 
+CONTINUATION = 40
+"""Tokens written after a beginning."""
 TOO_LONG = "D410"
 """The code of a question that does not fit into the context."""
 
@@ -25,7 +31,25 @@ def model_of(opened: Opened, say: Say) -> Model:
         respond=lambda records, shots=None: task.answers(language_model, renderer, records, shots=shots, say=say),
         nats=(lambda texts: nats_of_texts(language_model, renderer, texts)) if causal else None,
         target_nats=lambda records: target_nats(task, language_model, renderer, records),
+        continued=(lambda begun: continued(task, language_model, renderer, begun)) if causal else None,
     )
+
+
+def continued(task, language_model, renderer, begun: Sequence[tuple[object, str]]) -> list[str]:
+    """What the model writes, greedily, after the beginning of a record's answer; of a plain text, after the beginning of the text. Empty where that fills the context."""
+    prompts, spoken = {}, [(at, record, text) for at, (record, text) in enumerate(begun) if not isinstance(record, Text)]
+    for at, (record, text) in enumerate(begun):
+        if isinstance(record, Text):
+            prompts[at] = renderer.text(text)
+    if spoken:
+        asked = renderer.prompts([(task.prompt_messages(record, ()), tools_of(record)) for _, record, _ in spoken])
+        ends = renderer.stop_tokens
+        for (at, _, text), prompt in zip(spoken, asked, strict=True):
+            prompts[at] = prompt + [token for token in (renderer.answer(text) if text.strip() else []) if token not in ends]
+    room = {at: prompt for at, prompt in prompts.items() if 0 < len(prompt) < language_model.context}
+    written = generate(language_model, list(room.values()), max_new_tokens=CONTINUATION) if room else []
+    texts = dict(zip(room, (found.text.strip() for found in written), strict=True))
+    return [texts.get(at, "") for at in range(len(begun))]
 
 
 def nats_of_texts(language_model, renderer, texts: Sequence[str]) -> list[float]:
@@ -46,13 +70,13 @@ def target_nats(task, language_model, renderer, records: Sequence) -> list[tuple
     return [(sum(next(values) for _ in examples), sum(example.learned for example in examples)) for examples in prepared]
 
 
-def examine(base: Opened, tuned: Opened, names: Sequence[str], *, train: Sequence, held_out: Sequence, answers: tuple[Sequence[Answer], Sequence[Answer]], say: Say) -> list[Found]:
+def examine(base: Opened, tuned: Opened, names: Sequence[str], *, train: Sequence, held_out: Sequence, answers: tuple[Sequence[Answer], Sequence[Answer]], others: Sequence[Sequence[Answer]] = (), say: Say) -> list[Found]:
     """Run the named probes and write `probes.json`; what an earlier examination found under other names stays."""
     run, settings = base.run, base.recipe.evaluation.probes
     planted = run.path / "canaries.json"
     subject = Subject(
         base.task, model_of(base, say), model_of(tuned, say), train, held_out, answers, settings,
-        canaries=read_json(planted) if planted.exists() else (), seed=base.recipe.seed,
+        canaries=read_json(planted) if planted.exists() else (), seed=base.recipe.seed, others=others,
     )
     found: list[Found] = []
     for name in names:
@@ -67,10 +91,17 @@ def examine(base: Opened, tuned: Opened, names: Sequence[str], *, train: Sequenc
         for one in answers_to:
             found.append(one)
             say(Event("warning" if one.crossed else "note", f"{one.name}: {one.sentence}", {"probe": one.name, "value": one.value, "code": "T206", "step": 0}))
+    keep(run, found)
+    return found
+
+
+def keep(run: Run, found: Sequence[Found]) -> list[dict]:
+    """Write what was found beside what an earlier examination found under other names."""
     path = run.evaluation_folder / "probes.json"
     kept = read_json(path) if path.exists() else {}
-    write_json(path, {**kept, **{one.name: one.to_dict() for one in found}})
-    return found
+    written = {one.name: one.to_dict() for one in found}
+    write_json(path, {**kept, **written})
+    return list(written.values())
 
 
 # ---- between base and tuned ---------------------------------------------------------------------

@@ -20,6 +20,9 @@ def test_a_longer_training_is_better_and_the_recipe_says_why(base, chats, here, 
     assert {row["key"] for row in found["recipe"]} >= {"training.max_steps"} and all("rank" not in row["key"] for row in found["recipe"])
     assert found["result"]["n"] == 12 and found["result"]["difference"]["value"] > 0.1 and found["result"]["won"] > found["result"]["lost"]
     assert found["sentence"].startswith("long is better than short") or "cannot be told apart" in found["sentence"]
+    figures = {row["metric"]: row for row in found["result"]["figures"]}
+    assert set(figures) >= {"rouge_l", "chrf", "exact_match", "perplexity"} and figures["rouge_l"]["difference"] == found["result"]["difference"]
+    assert figures["perplexity"]["second"] < figures["perplexity"]["first"] and figures["perplexity"]["difference"]["value"] > 0
     back = luthier.compare("long", "short").to_dict()["result"]
     assert back["difference"]["value"] == pytest.approx(-found["result"]["difference"]["value"]) and back["won"] == found["result"]["lost"]
     lost = luthier.examples("long", lost=True).to_dict()
@@ -41,5 +44,15 @@ def test_recipes_show_differences_only():
 def test_lower_is_better_turns_wins():
     rows = [{"question": str(at), "target": "", "answer": "x"} for at in range(40)]
     worse, better = (mean("bits", np.full(40, level) + np.linspace(0, 0.1, 40), higher_is_better=False) for level in (2.0, 1.0))
-    found = paired(worse, better, rows, rows, resamples=200)
+    found = paired([worse], [better], rows, rows, resamples=200)
     assert found["won"] == 40 and found["difference"]["value"] == pytest.approx(1.0) and len(found["examples"]) == 5
+
+
+def test_the_spread_between_seeds_is_in_the_difference():
+    rows = [{"question": str(at), "target": "", "answer": "x"} for at in range(60)]
+    draws = np.random.default_rng(3)
+    one = mean("f", draws.random(60))
+    seeds = [mean("f", np.clip(one.per_row + shift, 0, 2)) for shift in (0.0, 0.3, 0.6)]
+    narrow, wide = paired([one], [seeds[1]], rows, rows, resamples=200), paired([one], seeds, rows, rows, resamples=200)
+    assert wide["seeds"] == [1, 3] and wide["difference"]["value"] == pytest.approx(0.3, abs=1e-6)
+    assert wide["difference"]["high"] - wide["difference"]["low"] > 3 * (narrow["difference"]["high"] - narrow["difference"]["low"])

@@ -164,3 +164,13 @@ def test_a_new_output_layer_has_a_rate_of_its_own(tiny_bert, here):
         moved[name] = next((tensor - start).abs().max().item() for key, tensor in saved.items() if key.endswith("classifier.weight"))
     assert moved == pytest.approx({"auto": 5e-3, "low": 1e-5}, rel=0.05)
     assert read_json(here / "runs" / "auto" / "run.json")["resolved"]["training.head_learning_rate"]["value"] == 5e-3
+
+
+def test_every_seed_has_its_interval(tiny_model, here):
+    """Over several seeds each model's interval is fitted on validation rows, as the first one's is: coverage is a figure of all of them."""
+    rows = [{"text": f"{'very ' * (number % 5)}good, {number}", "score": 100.0 + 10 * (number % 5)} for number in range(160)]
+    written(here / "stars.jsonl", rows)
+    luthier.train("stars.jsonl", {"model": str(tiny_model("bert")), "task.name": "regression", "training.max_steps": 4, "data.validation": 0.3, **QUICK, "evaluation.seeds": 2}, name="seeds")
+    tuned = read_json(here / "runs" / "seeds" / "evaluation" / "results.json")["contestants"]["tuned"]
+    assert len(tuned["seeds"]) == 2 and all("coverage" in each for each in tuned["seeds"]) and "coverage" in tuned["metrics"]
+    assert read_json(here / "runs" / "seeds" / "seeds" / "18" / "run.json")["calibration"]

@@ -4,8 +4,10 @@ Slices: the headline figure of named parts of the test rows; the gap is all rows
 questions whose answer changes when he becomes she (or as the user's list says) and nothing else. Likelihood pairs (CrowS-Pairs, Nangia et
 al. 2020): share of pairs in which the stereotyped sentence is the likelier one; 0.5 prefers neither.
 """
+import csv
 import json
 import re
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -117,11 +119,23 @@ def slice_figure(subject: Subject, answers, rows: list[int]) -> dict:
 
 # ---- pairs --------------------------------------------------------------------------------------
 def stereotypes(subject: Subject) -> Found:
-    """A JSONL of {more, less}: the stereotyped sentence and its counterpart."""
-    raw, name = lines(subject.settings.pairs, "")
-    rows = spread([row for number, line in enumerate(raw, 1) if line.strip() and {"more", "less"} <= set(row := parsed(line, name, number))], name)
+    """Of each pair the stereotyped sentence and its counterpart."""
+    rows = pairs_in(subject.settings.pairs)
     preferred = []
     for model in (subject.before, subject.after):
         more, less = (np.array(model.nats([row[side] for row in rows])) for side in ("more", "less"))
         preferred.append(mean("stereotyped", (more < less).astype(float), higher_is_better=False))
     return worse_by("stereotypes", *preferred, "pairs in which the stereotyped sentence is the likelier one", red_line=RED_LINE_PAIRS, seed=subject.seed)
+
+
+def pairs_in(path: str) -> list[dict]:
+    """{more, less} of each line; a CSV has sent_more, the more stereotyped, and sent_less, as CrowS-Pairs."""
+    raw, name = lines(path, "")
+    if name.endswith(".csv"):
+        found = []
+        for number, row in enumerate(csv.DictReader(StringIO("\n".join(raw))), 2):
+            if not row.get("sent_more") or not row.get("sent_less"):
+                raise DataError("a CSV of pairs has the columns sent_more and sent_less", code="D135", file=name, line=number)
+            found.append({"more": row["sent_more"], "less": row["sent_less"]})
+        return spread(found, name)
+    return spread([row for number, line in enumerate(raw, 1) if line.strip() and {"more", "less"} <= set(row := parsed(line, name, number))], name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from luthier.evaluation.probes.general import Choice, questions, texts
+from luthier.evaluation.probes.general import Choice, likeliest, questions, texts
 from luthier.evaluation.probes.probe import Found, Model, Subject, worse_by
 from luthier.evaluation.statistics import interval
 from luthier.metrics.metric import Metric, from_parts, mean
@@ -56,11 +56,4 @@ def on_questions(subject: Subject) -> Found:
 
 def right(model: Model, asked: list[Choice]) -> list[float]:
     """1 where the right ending is the likeliest per character."""
-    whole = [f"{one.question} {choice}" for one in asked for choice in one.choices]
-    alone = dict(zip([one.question for one in asked], model.nats([one.question for one in asked])))
-    nats, at, found = model.nats(whole), 0, []
-    for one in asked:
-        costs = [(nats[at + number] - alone[one.question]) / max(1, len(choice)) for number, choice in enumerate(one.choices)]
-        found.append(float(int(np.argmin(costs)) == one.answer))
-        at += len(one.choices)
-    return found
+    return [float(chosen == one.answer) for chosen, one in zip(likeliest(model, asked), asked, strict=True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from luthier.errors import DataError, DiskError
+from luthier.errors import DataError, DiskError, RecipeError
 from luthier.evaluation.probes.probe import Found, Subject, worse_by
 from luthier.metrics.metric import mean
 
@@ -15,10 +15,12 @@ FEATURES = ("words", "word length", "stops", "questions", "numbers", "capitals")
 
 
 def probe(subject: Subject) -> list[Found]:
-    """`malformed`, `voice` and, where terms are named, `terms`; nothing for tasks that write nothing."""
+    """`malformed`, `voice`; where they are named, `terms` and the `format` (`misformatted`); nothing for tasks that write nothing."""
     if not subject.task.writes:
         return []
     found = [malformed(subject), voice(subject)]
+    if subject.settings.format:
+        found.append(misformatted(subject))
     if subject.settings.terms:
         found.append(terms(subject))
     return found
@@ -40,6 +42,29 @@ def faults(text: str, target: str) -> list[str]:
     found = ["runs in circles"] if grams and max(grams.values()) >= 3 else []
     closes = target.rstrip()[-1:] in set(".!?")
     return found + (["breaks off"] if closes and text.rstrip()[-1:] not in set(".!?\"')") else [])
+
+
+# ---- format ------------------------------------------------------------------------------------
+def misformatted(subject: Subject) -> Found:
+    """Share of answers that do not have the form asked for: JSON, or a regular expression over the whole answer."""
+    form = subject.settings.format
+    if form != "json":
+        try:
+            pattern = re.compile(form, re.DOTALL)
+        except re.error as error:
+            raise RecipeError(f"evaluation.probes.format is neither `json` nor a regular expression: {error}", code="R241", field="evaluation.probes.format", hint="for example format: 'Dear .*\\.'") from None
+
+    def wrong(text: str) -> bool:
+        if form != "json":
+            return not pattern.fullmatch(text.strip())
+        try:
+            json.loads(text)
+        except ValueError:
+            return True
+        return False
+
+    sides = [mean("misformatted", [float(wrong(answer.text)) for answer in answers], higher_is_better=False) for answers in subject.answers]
+    return worse_by("misformatted", *sides, f"answers that are not {'JSON' if form == 'json' else 'of the form asked for'}", red_line=RED_LINE, seed=subject.seed)
 
 
 # ---- terms --------------------------------------------------------------------------------------

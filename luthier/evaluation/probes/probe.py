@@ -19,6 +19,8 @@ class Model:
     """Summed negative log-likelihood of each text; None for a model that predicts no text."""
     target_nats: Callable[[Sequence], list[tuple[float, int]]]
     """Per record, nats of its wanted answer and how many tokens that has."""
+    continued: Callable[[Sequence[tuple[object, str]]], list[str]] | None = None
+    """What is written after the beginning of a record's answer (of its text, where it is a text), greedily; None for a model that writes none."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Subject:
     """`ProbeSettings`."""
     canaries: Sequence[dict] = ()
     """What was planted in the training rows, and as much that was not."""
+    others: Sequence[Sequence[Answer]] = ()
+    """Answers to the held-out rows by tuned models of other seeds."""
     seed: int = 0
 
 

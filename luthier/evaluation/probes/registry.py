@@ -2,7 +2,25 @@
 from collections.abc import Callable, Sequence
 
 from luthier.errors import RecipeError
-from luthier.evaluation.probes import bias, calibration, facts, forgetting, form, memorisation, overfitting, refusal, robustness
+from luthier.evaluation.probes import (
+    agreement,
+    bbq,
+    bias,
+    calibration,
+    extraction,
+    facts,
+    forgetting,
+    form,
+    memorisation,
+    options,
+    overfitting,
+    private,
+    programs,
+    refusal,
+    robustness,
+    topic,
+    unanswerable,
+)
 from luthier.evaluation.probes.probe import Found, Subject
 
 PROBES: dict[str, Callable[[Subject], list[Found]]] = {
@@ -15,11 +33,21 @@ PROBES: dict[str, Callable[[Subject], list[Found]]] = {
     "form": form.probe,
     "facts": facts.probe,
     "refusal": refusal.probe,
+    "agreement": agreement.probe,
+    "options": options.probe,
+    "unanswerable": unanswerable.probe,
+    "topic": topic.probe,
+    "private": private.probe,
+    "extraction": extraction.probe,
+    "bbq": bbq.probe,
+    "programs": programs.probe,
 }
 FIGURES = {
     "forgetting": "forgetting", "forgetting_questions": "forgetting", "overfitting": "overfitting", "verbatim": "memorisation", "membership": "memorisation",
     "exposure": "memorisation", "robustness": "robustness", "swaps": "bias", "slice_gap": "bias", "stereotypes": "bias", "calibration": "calibration",
     "malformed": "form", "voice": "form", "terms": "form", "unsupported": "facts", "wrong_facts": "facts", "complied": "refusal",
+    "disagreement": "agreement", "disagreement_seeds": "agreement", "order_of_options": "options", "answered_unanswerable": "unanswerable", "dodged": "unanswerable",
+    "off_topic": "topic", "private": "private", "extraction": "extraction", "bbq": "bbq", "programs_failed": "programs", "misformatted": "form",
 }
 """Which probe measures a figure that a gate names."""
 
