@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 VERBS = {
     "init": "init", "check": "check", "plan": "plan", "train": "train", "predict": "predict", "chat": "chat",
-    "evaluate": "evaluate", "examples": "examples", "advise": "advise", "compare": "compare", "search": "search", "lr": "lr", "label": "label", "report": "report", "demo": "demo",
+    "evaluate": "evaluate", "examples": "examples", "advise": "advise", "compare": "compare", "tables": "tables", "search": "search", "lr": "lr", "label": "label", "report": "report", "demo": "demo",
 }
 """Verbs that are functions of the package, and the module of `luthier.verbs` each lives in; loaded when first used, since they need torch."""
 

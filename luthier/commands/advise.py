@@ -35,4 +35,5 @@ def draw(screen: Screen, result: dict) -> None:
         screen.line((f"{name:>20}  ", "faint"), f"{value:.3f}")
     for pilot in result["pilots"]:
         screen.line((f"{pilot['share']:>19.0%}  ", "faint"), f"{pilot['value']:.3f}", (f"  {pilot['low']:.3f} to {pilot['high']:.3f} · {pilot['rows']:,} rows · {pilot['seconds']:.0f} s", "faint"))
+    screen.line(("report ", "faint"), f"{result['folder']}/report.html")
     screen.next("luthier train")

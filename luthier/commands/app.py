@@ -34,6 +34,7 @@ from luthier.commands import (
     report,
     runs,
     serve,
+    tables,
     train,
     verify,
 )
@@ -44,7 +45,7 @@ from luthier.errors import RecipeError
 
 FIRST = {"demo": demo, "init": init, "check": check, "plan": plan, "train": train, "predict": predict, "chat": chat, "eval": evaluate}
 MORE = {
-    "serve": serve, "export": export, "verify": verify, "push": push, "examples": examples, "compare": compare, "advise": advise, "lr": lr, "label": label, "report": report,
+    "serve": serve, "export": export, "verify": verify, "push": push, "examples": examples, "compare": compare, "tables": tables, "advise": advise, "lr": lr, "label": label, "report": report,
     "doctor": doctor, "explain": explain,
 }
 SETTINGS = {"help_option_names": ["-h", "--help"]}

@@ -11,6 +11,7 @@ from pathlib import Path
 from luthier.errors import DataError
 from luthier.evaluation.decision import margin_of
 from luthier.evaluation.learning_curve import Pilot, forecast, worth
+from luthier.evaluation.report import write_report
 from luthier.evaluation.statistics import interval
 from luthier.evaluation.wording import figure, metric_words
 from luthier.files import write_json
@@ -53,6 +54,7 @@ def advise(target: str | Path | None = None, overrides: Iterable[str] | Mapping 
         run.update(status="done")
     found = {"run": run.name, "folder": str(run.path), "base": base, **found, "seconds": round(time.perf_counter() - began, 1)}
     write_json(run.path / "advice.json", {**found, "data": work.data.fingerprint, "model": recipe.model, "method": recipe.method.name})
+    write_report(run.path)
     return Answered(found)
 
 

@@ -4,7 +4,7 @@ from luthier.runs import folder as runs
 
 
 def checked(value: float, *, data: str, model: str, method: str) -> list[dict]:
-    """Forecasts made for this data, base and method beside what happened: [{run, expected, low, high, happened, inside}]."""
+    """Forecasts made for this data, base and method beside what happened: [{run, worth, pilots, rows, expected, low, high, happened, inside}]."""
     found = []
     for run in runs.everything():
         path = run.path / "advice.json"
@@ -12,7 +12,7 @@ def checked(value: float, *, data: str, model: str, method: str) -> list[dict]:
         if (known.get("data"), known.get("model"), known.get("method")) != (data, model, method) or not known.get("forecast"):
             continue
         expected = known["forecast"]
-        found.append({"worth": known.get("worth"), "run": run.name, "expected": expected["value"], "low": expected["low"], "high": expected["high"], "happened": value, "inside": expected["low"] <= value <= expected["high"]})
+        found.append({"worth": known.get("worth"), "pilots": known.get("pilots", []), "rows": expected["rows"], "run": run.name, "expected": expected["value"], "low": expected["low"], "high": expected["high"], "happened": value, "inside": expected["low"] <= value <= expected["high"]})
     return found
 
 

@@ -1,6 +1,6 @@
 """Make the data of the domain stories: `python -m recipes.domains.prepare STORY FOLDER [--data SHARED]`; nothing is fetched and nothing is kept elsewhere.
 
-Stories: healthcare, law, shop, finance, coding. `shop` needs nothing but what ships; the others read third-party files that lie beside the
+Stories: healthcare, law, shop, finance, reports, coding. `shop` and `reports` need nothing but what ships; the others read third-party files that lie beside the
 repository, and copy from them what a story needs into FOLDER, for use on this machine.
 """
 import argparse
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from luthier.data import samples
+from luthier.data.private import scan
+from luthier.data.samples.draws import Draws
 
 NUMBERS = re.compile(r"\b(?:\d{3}[-. ]\d{3}[-. ]\d{4}|\d{1,2}/\d{1,2}/\d{2,4})\b|[\w.+-]+@[\w-]+\.\w+")
 
@@ -33,14 +35,27 @@ def first_sentences(text: str, words: int) -> str:
     return " ".join(" ".join(kept).split()[:words])
 
 
+def deidentified(text: str) -> tuple[str, int]:
+    """A text without what the data doctor finds private and without dates, and how much was taken out."""
+    spans = [(span.start, span.end) for span in scan(text)] + [match.span() for match in NUMBERS.finditer(text)]
+    kept, at, taken = [], 0, 0
+    for start, end in sorted(spans):
+        if start >= at:
+            kept += [text[at:start], "[removed]"]
+            taken += 1
+        at = max(at, end)
+    return "".join([*kept, text[at:]]), taken
+
+
 def healthcare(folder: Path, data: Path) -> dict:
-    """Questions of MedQuAD with the beginning of their answer, phone numbers, dates and addresses taken out; the whole answers are the documents."""
+    """Questions of MedQuAD with the beginning of their answer, what the data doctor finds private and dates taken out; the whole answers are the documents."""
     rows = [json.loads(line) for line in (data / "rag_qa/abachaa__MedQuAD/medquad_dev.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if len(row["answer"].split()) > 8]
-    safe = [{**row, "answer": NUMBERS.sub("[removed]", row["answer"])} for row in rows]
+    clean = [deidentified(row["answer"]) for row in rows]
+    safe = [{**row, "answer": text} for row, (text, _) in zip(rows, clean)]
     write(folder / "questions.jsonl", [talk(row["question"], first_sentences(row["answer"], 40)) for row in safe])
     write(folder / "documents.jsonl", [{"text": f"{row['focus']} ({row['qtype']}): {row['answer']}"} for row in safe])
-    return {"questions": len(safe), "removed": sum(len(NUMBERS.findall(row["answer"])) for row in rows)}
+    return {"questions": len(safe), "removed": sum(count for _, count in clean)}
 
 
 def law(folder: Path, data: Path) -> dict:
@@ -67,6 +82,29 @@ def finance(folder: Path, data: Path) -> dict:
     return counts
 
 
+QUARTERS = ("first", "second", "third", "fourth")
+FIRST, SECOND = ("Harbour", "Linden", "Copper", "North", "Maple", "Granite", "River", "Amber"), ("Mills", "Foods", "Works", "Line", "Glass", "Textiles")
+ASKED = {
+    "revenue": ("What was the revenue of {name} in the {quarter} quarter?", "The revenue of {name} was {revenue} million dollars in the {quarter} quarter."),
+    "profit": ("How much did {name} earn in the {quarter} quarter?", "{name} earned {profit} million dollars in the {quarter} quarter."),
+    "people": ("How many people did {name} employ at the end of the {quarter} quarter?", "{name} employed {people} people at the end of the {quarter} quarter."),
+}
+
+
+def reports(folder: Path, data: Path) -> dict:
+    """Quarterly reports of invented companies and questions about their figures; companies of the test rows stand in no training row, so only who reads can know."""
+    draws, rows, papers = Draws("luthier reports 1"), [], []
+    for name in (f"{first} {second}" for first in FIRST for second in SECOND):
+        for quarter in QUARTERS:
+            revenue = draws.number(20, 990) / 10
+            facts = {"name": name, "quarter": quarter, "revenue": f"{revenue:.1f}", "profit": f"{max(0.1, revenue * draws.number(2, 20) / 100):.1f}", "people": draws.number(40, 4000)}
+            papers.append({"text": "{name}, {quarter} quarter: revenue {revenue} million dollars, profit {profit} million dollars, {people} people employed.".format(**facts)})
+            rows += [{**talk(asked.format(**facts), answer.format(**facts)), "company": name} for asked, answer in ASKED.values()]
+    write(folder / "questions.jsonl", rows)
+    write(folder / "documents.jsonl", papers)
+    return {"questions": len(rows), "reports": len(papers)}
+
+
 def coding(folder: Path, data: Path) -> dict:
     """Short programming tasks with a Python answer."""
     rows = json.loads((data / "instruct/teknium1__GPTeacher/Codegen/codegen-instruct.json").read_text(encoding="utf-8"))
@@ -75,7 +113,7 @@ def coding(folder: Path, data: Path) -> dict:
     return {"tasks": len(chosen)}
 
 
-STORIES: dict[str, Callable[[Path, Path], dict]] = {"healthcare": healthcare, "law": law, "shop": shop, "finance": finance, "coding": coding}
+STORIES: dict[str, Callable[[Path, Path], dict]] = {"healthcare": healthcare, "law": law, "shop": shop, "finance": finance, "reports": reports, "coding": coding}
 
 
 def main() -> None:

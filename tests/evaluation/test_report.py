@@ -230,10 +230,11 @@ def test_the_decision_and_what_was_lost_have_their_panels(label_run, tmp_path):
     points = [{"share": share, "score": 0.5 + 0.4 * share, "forgetting": 0.15 * share**2} for share in (0.0, 0.5, 1.0)]
     write_json(folder / "evaluation" / "sweep.json", {"points": points, "best": 0.5})
     facts = json.loads((folder / "run.json").read_text())
-    write_json(folder / "run.json", {**facts, "forecasts": [{"run": "advice", "expected": 0.9, "low": 0.88, "high": 0.93, "happened": 0.925, "inside": True}]})
+    pilots = [{"rows": rows, "value": value, "low": value - 0.03, "high": value + 0.03} for rows, value in ((400, 0.7), (1000, 0.8), (2000, 0.86))]
+    write_json(folder / "run.json", {**facts, "forecasts": [{"run": "advice", "rows": 4000, "pilots": pilots, "expected": 0.9, "low": 0.88, "high": 0.93, "happened": 0.925, "inside": True}]})
     page_text, markdown = render(folder)
     assert 'section id="lost"' in page_text and "general text costs +15.0 % more" in Words(page_text).text
-    for expected in ("Cost and quality", "Rows won, tied and lost by tuned", "Forecasts made before", "How much worse it got", "Between base and tuned", "At 50 % of the way", "Seven good habits"):
+    for expected in ("Cost and quality", "Rows won, tied and lost by tuned", "Forecasts made before", "How much worse it got", "Between base and tuned", "At 50 % of the way", "Seven good habits", "Learning curve with its forecast", "it became 0.925, inside the band"):
         assert expected in page_text and expected in markdown, expected
     assert "of 7 are met" in markdown and "✗ not passed" in markdown
     write_json(folder / "evaluation" / "probes.json", {"forgetting": {**found, "crossed": False}})

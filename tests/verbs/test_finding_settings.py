@@ -26,7 +26,9 @@ def test_advice_then_training_then_the_forecast_is_held_against_what_happened(ba
     assert rows == sorted(rows) and rows[-1] < found["forecast"]["rows"] and found["forecast"]["low"] <= found["forecast"]["value"] <= found["forecast"]["high"]
     assert found["strategy"] in ("tune", "undecided", "majority", "base") and found["sentence"]
     assert not (here / "runs" / found["run"] / "verdict.json").exists(), "advice looks at no test row"
+    assert "Learning curve with its forecast" in (here / "runs" / found["run"] / "report.html").read_text()
     luthier.train(chats, recipe, name="full")
+    assert "Learning curve with its forecast" in (here / "runs" / "full" / "report.html").read_text()
     assert "training rows more are worth" in read_json(here / "runs" / "full" / "verdict.json")["sentence"]
     kept = read_json(here / "runs" / "full" / "run.json")["forecasts"]
     assert len(kept) == 1 and kept[0]["run"] == found["run"] and kept[0]["inside"] == (kept[0]["low"] <= kept[0]["happened"] <= kept[0]["high"])

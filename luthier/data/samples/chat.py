@@ -8,7 +8,7 @@ import string
 from functools import cache
 
 from luthier.data.samples.draws import Draws
-from luthier.data.samples.shop import facts_in, open_shop, table
+from luthier.data.samples.shop import Shop, facts_in, open_shop, table
 
 
 @cache
@@ -24,7 +24,15 @@ def draw(draws: Draws) -> dict:
     frame = draws.number(0, len(phrases["frames"]) - 1)
     ask = draws.number(0, len(entry["asks"]) - 1)
     slots = _fill(["name", *entry["slots"]], draws)
-    return _row(intent, frame, ask, slots)
+    return _row(intent, frame, ask, slots, open_shop())
+
+
+def about(intent: str, given: dict[str, str], draws: Draws, shop: Shop) -> dict:
+    """One row of an intent with some slots given, true in a shop that need not be the one that ships."""
+    phrases = _phrases()
+    entry = phrases["intents"][intent]
+    frame, ask = draws.number(0, len(phrases["frames"]) - 1), draws.number(0, len(entry["asks"]) - 1)
+    return _row(intent, frame, ask, {**_fill(["name", *entry["slots"]], draws), **given}, shop)
 
 
 def _fill(names: list[str], draws: Draws) -> dict[str, str]:
@@ -36,8 +44,8 @@ def _fill(names: list[str], draws: Draws) -> dict[str, str]:
     return slots
 
 
-def _row(intent: str, frame: int, ask: int, slots: dict[str, str]) -> dict:
-    shop, entry = open_shop(), _phrases()["intents"][intent]
+def _row(intent: str, frame: int, ask: int, slots: dict[str, str], shop: Shop) -> dict:
+    entry = _phrases()["intents"][intent]
     facts = shop.following(slots)
     variant = shop.variant(intent, facts)
     pattern = entry["answers"][variant]

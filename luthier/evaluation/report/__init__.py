@@ -2,7 +2,7 @@
 import datetime
 from pathlib import Path
 
-from luthier.evaluation.report import ground, learning, lost, markdown, mixture_panel, opening, page, practices, reward_panel
+from luthier.evaluation.report import advice, ground, learning, lost, markdown, mixture_panel, opening, page, practices, reward_panel, tables
 from luthier.evaluation.report.card import card as card_text
 from luthier.evaluation.report.document import Document, Notice, Section
 from luthier.evaluation.report.folder import RunFiles, number, read, word
@@ -12,7 +12,7 @@ from luthier.files import MANIFEST, fingerprint_files, manifest_text, read_json,
 def document(run: RunFiles) -> Document:
     """The report's parts in order; what the folder does not hold is left out."""
     parts = [
-        opening.failure(run), opening.verdict(run), opening.examples(run), learning.learning(run), reward_panel.rewarded(run), learning.panel(run), mixture_panel.mixture(run), lost.lost(run), ground.data(run),
+        opening.failure(run), advice.advice(run), opening.verdict(run), opening.examples(run), learning.learning(run), reward_panel.rewarded(run), learning.panel(run), mixture_panel.mixture(run), lost.lost(run), tables.tables(run), ground.data(run),
         ground.alerts(run), ground.cost(run), ground.loading(run), ground.again(run), ground.limits(run), practices.practices(run),
     ]
     sections = [part for part in parts if part is not None]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from luthier.evaluation.report.document import Block, Picture, Table
 from luthier.evaluation.report.folder import RunFiles, inner, items, number, word
+from luthier.evaluation.report.forecast_picture import learning_curve
 from luthier.evaluation.report.pictures import WIDE, both, shares
 from luthier.evaluation.report.svg import Canvas, padded, scale, tick_words, ticks
 from luthier.evaluation.wording import LOWER_IS_BETTER, figure, metric_words
@@ -20,6 +21,7 @@ def blocks(run: RunFiles) -> list[Block]:
         found.append(won_and_lost(run, tallies))
     if told := [one for one in items(run.facts, "forecasts") if isinstance(one, dict)]:
         found.append(forecasts(run, told))
+        found += [picture for one in told[:1] if (picture := learning_curve(one, word(run.verdict.get("metric"))))]
     return found
 
 
