@@ -146,7 +146,7 @@ def test_config_fill_reads_back(luthier, tmp_path):
 def test_config_schema_is_a_schema(luthier):
     schema = luthier("config", "schema").json
     assert schema["title"] == "Luthier recipe"
-    assert list(schema["properties"]) == ["model", "task", "method", "objective", "data", "training", "evaluation", "retrieval", "seed"]
+    assert list(schema["properties"]) == ["model", "task", "method", "objective", "data", "training", "evaluation", "retrieval", "tracking", "seed"]
     assert schema["properties"]["training"]["additionalProperties"] is False
 
 

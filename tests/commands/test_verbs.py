@@ -84,7 +84,7 @@ def test_eval_passes_gates_on_and_exits_4(luthier, verb, outcome):
     gate = {"metric": "macro_f1", "value": 0.8, "bound": 0.85, "at_most": False, "passed": False}
     calls = verb("evaluate", {**outcome, "gates": [gate]})
     ran = luthier("eval", "last", "--gate", "macro_f1=0.85", "--gate", "accuracy=0.5", "--gate-max", "forgetting=0.02")
-    assert passed(calls) == (("last",), {"gates": ["macro_f1=0.85", "accuracy=0.5"], "gates_max": ["forgetting=0.02"], "probes": [], "sweep": False})
+    assert passed(calls) == (("last",), {"gates": ["macro_f1=0.85", "accuracy=0.5"], "gates_max": ["forgetting=0.02"], "probes": [], "sweep": False, "harness": []})
     assert ran.code == 4 and "gate failed: macro_f1 0.8, wanted at least 0.85" in ran.out
     verb("evaluate", {**outcome, "gates": [{**gate, "passed": True}]})
     assert luthier("eval").code == 0

@@ -31,7 +31,7 @@ def rejected(*arguments, **named) -> RecipeError:
 
 
 def test_the_keys_are_the_words_of_the_tree():
-    assert [field.name for field in dataclasses.fields(Recipe)] == ["model", "task", "method", "objective", "data", "training", "evaluation", "retrieval", "seed"]
+    assert [field.name for field in dataclasses.fields(Recipe)] == ["model", "task", "method", "objective", "data", "training", "evaluation", "retrieval", "tracking", "seed"]
 
 
 def test_every_name_of_every_axis_is_taken(empty_folder):
