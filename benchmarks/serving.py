@@ -1,7 +1,7 @@
 """How fast a server is, in one run and on one machine: sixteen streams against one by one and against `transformers serve`, a hundred adapters
 mixed against one, first token against `generate`, and three times more than it can do.
 
-    python benchmarks/serving.py throughput|adapters|equal|first|overload [--model tiny|42m] [--adapters N] [--seconds N]
+    python benchmarks/serving.py throughput|plain|adapters|equal|first|overload [--model tiny|42m] [--adapters N] [--seconds N]
 
 Networks have random weights: speed does not depend on what they say. Everything stays on 127.0.0.1.
 """
@@ -112,7 +112,8 @@ def luthier_server(folder: Path, port: int, *more: str) -> Server:
     return Server([sys.executable, "-m", "luthier", "serve", str(folder), "--port", str(port), "--jobs", "0", "-q", *more], port, "/health/ready")
 
 
-def throughput(folder: Path, name: str) -> None:
+def throughput(folder: Path, name: str, flags: tuple[str, ...] = ("--continuous-batching", "--cb-num-blocks", "256", "--cb-block-size", "32", "--cb-max-batch-tokens", "512")) -> None:
+    """Sixteen streams against one by one, and against `transformers serve` with its continuous batching (`throughput`) or as it comes (`plain`)."""
     ours = luthier_server(folder, 8731)
     many(8731, [folder.name], STREAMS, STREAMS)
     batched = max(many(8731, [folder.name], STREAMS, STREAMS) for _ in range(ROUNDS))
@@ -120,15 +121,14 @@ def throughput(folder: Path, name: str) -> None:
     ours.stop()
     print(f"{name}: luthier serve, {STREAMS} streams {batched:.0f} tokens/s, one by one {single:.0f} tokens/s: {batched / single:.2f}x", flush=True)
     program = str(Path(sys.executable).with_name("transformers"))
-    for flags in (["--continuous-batching", "--cb-num-blocks", "256", "--cb-block-size", "32", "--cb-max-batch-tokens", "512"], []):
-        try:
-            theirs = Server([program, "serve", str(folder), "--host", "127.0.0.1", "--port", "8732", "--device", "cpu", "--dtype", "float32", *flags], 8732, "/health")
-            many(8732, [str(folder)], STREAMS, STREAMS)
-            other = max(many(8732, [str(folder)], STREAMS, STREAMS) for _ in range(ROUNDS))
-            theirs.stop()
-            print(f"{name}: transformers serve {flags[:1]}, {STREAMS} streams {other:.0f} tokens/s: ours is {batched / max(other, 1e-9):.2f}x", flush=True)
-        except SystemExit as error:
-            print(f"{name}: transformers serve {flags[:1]}: {error}", flush=True)
+    try:
+        theirs = Server([program, "serve", str(folder), "--host", "127.0.0.1", "--port", "8732", "--device", "cpu", "--dtype", "float32", *flags], 8732, "/health")
+        many(8732, [str(folder)], STREAMS, STREAMS)
+        other = max(many(8732, [str(folder)], STREAMS, STREAMS) for _ in range(ROUNDS))
+        theirs.stop()
+        print(f"{name}: transformers serve {' '.join(flags[:1]) or 'as it comes'}, {STREAMS} streams {other:.0f} tokens/s: ours is {batched / max(other, 1e-9):.2f}x", flush=True)
+    except SystemExit as error:
+        print(f"{name}: transformers serve {' '.join(flags[:1])}: {error}", flush=True)
 
 
 def make_adapters(folder: Path, scratch: Path, count: int):
@@ -257,7 +257,7 @@ def overload(folder: Path, name: str, seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["throughput", "adapters", "equal", "first", "overload"])
+    parser.add_argument("what", choices=["throughput", "plain", "adapters", "equal", "first", "overload"])
     parser.add_argument("--model", default="42m", choices=list(SHAPES))
     parser.add_argument("--adapters", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
@@ -265,8 +265,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_model(wanted.model, Path(scratch) / "model")
         many_adapters = (Path(scratch), wanted.adapters)
-        more = {"throughput": (), "adapters": many_adapters, "equal": many_adapters, "first": (), "overload": (wanted.seconds,)}[wanted.what]
-        {"throughput": throughput, "adapters": adapters, "equal": equal, "first": first, "overload": overload}[wanted.what](folder, wanted.model, *more)
+        more = {"throughput": (), "plain": ((),), "adapters": many_adapters, "equal": many_adapters, "first": (), "overload": (wanted.seconds,)}[wanted.what]
+        {"throughput": throughput, "plain": throughput, "adapters": adapters, "equal": equal, "first": first, "overload": overload}[wanted.what](folder, wanted.model, *more)
 
 
 if __name__ == "__main__":
