@@ -243,12 +243,19 @@ def test_without_labels_nothing_abstains(trained):
 
 
 def test_the_threshold_comes_from_the_examination_of_the_run(trained, tmp_path, monkeypatch):
-    """`eval --probe calibration` leaves a threshold for every risk that `--abstain` takes."""
+    """`eval --probe calibration` leaves a threshold for every risk that `--abstain` takes, on the scale of the confidence that is served: the fitted one."""
+    from luthier.data.dataset import DataSet
     from luthier.evaluation.probes.calibration import RISKS
     from luthier.verbs.evaluate import evaluate
 
     monkeypatch.setenv("LUTHIER_RUNS", str(tmp_path / "runs"))
     copy = Path(examined(trained("tickets"), tmp_path / "runs", None))
+    known = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**known, "calibration": {"temperature": 0.2}}))
     evaluate(str(copy), probes=["calibration"])
-    found = json.loads((copy / "evaluation" / "probes.json").read_text())["calibration"]["details"]["thresholds"]
-    assert [entry["risk"] for entry in found] == list(RISKS)
+    found = json.loads((copy / "evaluation" / "probes.json").read_text())["calibration"]["details"]
+    assert [entry["risk"] for entry in found["thresholds"]] == list(RISKS)
+    running, _ = served([str(copy)])
+    sure = [max(entry["probs"]) for entry in classified(running, "tickets", [record.text for record in DataSet(copy / "data").records("test")])]
+    assert min(sure) == pytest.approx(found["curve"][-1]["confidence"], abs=1e-4) and max(sure) == pytest.approx(found["curve"][0]["confidence"], abs=1e-4)
+    running.stop()
