@@ -32,7 +32,7 @@ class Objective(Protocol):
 
     name: ClassVar[str]
     rate_factor: ClassVar[float]
-    """The method's default learning rate times this is the objective's."""
+    """The method's default learning rate times this is the objective's, for networks that are not small."""
     examples_a_unit: ClassVar[int]
     """Prepared examples that are learned together: 2 for pairs."""
     record: ClassVar["type | None"]

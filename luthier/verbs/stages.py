@@ -34,6 +34,8 @@ from luthier.verbs.recipe import Recipe
 from luthier.verbs.resolve import Circumstances, Resolved, answer_length, resolve
 
 SPLITS = ("train", "validation", "test")
+SMALL = 20e6
+"""Parameters below which every objective takes the method's own rate: a range test of DPO on hh-rlhf with 0.7 M parameters is lowest at 1e-3."""
 DEMONSTRATION = "spruce is a demonstration base of 7 M parameters; for real use change one line, for example model: Qwen/Qwen3-0.6B"
 
 
@@ -234,9 +236,9 @@ def respond_with(task, language_model: LanguageModel, renderer: Renderer, say: S
 
 
 def default_rate(recipe: Recipe, parameters: int) -> tuple[float, str]:
-    """The method's learning rate, times what the objective bears of it."""
+    """The method's learning rate, times what the objective bears of it; small networks, which hold little that could be lost, bear the whole of it."""
     rate, reason = recipe.method.default_learning_rate(parameters)
-    factor = recipe.objective.rate_factor
+    factor = recipe.objective.rate_factor if parameters >= SMALL else 1
     return (rate, reason) if factor == 1 else (rate * factor, f"{reason}; {recipe.objective.name} bears {factor:g} of it")
 
 
