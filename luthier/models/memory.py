@@ -22,12 +22,18 @@ from luthier.models.load import PLAIN_HEADS, prepare_configuration
 from luthier.models.location import Location, locate
 from luthier.models.logprobs import CHUNK_BYTES
 
-LIBRARIES = {"cpu": 400 << 20, "cuda": 900 << 20, "mps": 700 << 20}
+LIBRARIES = {"cpu": 540 << 20, "cuda": 900 << 20, "mps": 700 << 20}
 """Resident size of the process before a network is there: interpreter, PyTorch, Transformers, PEFT; on a GPU the device's own context."""
-WORKING = {"cpu": 0.4, "cuda": 0.15, "mps": 0.3}
-"""Intermediate results of the two passes and gaps between blocks, as a share of what is kept; measured on a CPU, assumed elsewhere."""
-HEAD_CHUNKS = 4
-"""Chunks of logits that live at once: raw, float32, probabilities, gradient."""
+TOUCHED = {"cpu": 35 << 20, "cuda": 0, "mps": 0}
+"""Pages of the libraries that only a training step touches."""
+WORKING = {"cpu": 0.95, "cuda": 0.15, "mps": 0.3}
+"""Intermediate results of the two passes and gaps between blocks, as a share of what is kept; measured on a CPU, whose heap gives little back, assumed elsewhere."""
+RECOMPUTED_WORKING = {"cpu": 1.17, "cuda": 0.3, "mps": 0.5}
+"""The same where activations are computed again, as a share of what would be kept without that: the heap does not give back what each block took."""
+FROM_THE_HEAP = 32 << 20
+"""Blocks that are larger stand beside the heap: while the gradient of so large an embedding is summed, it is there twice."""
+HEAD_CHUNKS = 2
+"""Chunks of logits that live at once: what becomes of the logits in place, and one more."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +77,20 @@ def plan_memory(
             quick_layers.quicken(language_model.network)
         network = method.apply(language_model)
         network.train()
-        if gradient_checkpointing:
-            network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            network.enable_input_require_grads()
-    activations = kept_bytes(network, low, rows, min(length + method.positions, language_model.context), learned_input=method.positions > 0)
+    kept = lambda: kept_bytes(network, low, rows, min(length + method.positions, language_model.context), learned_input=method.positions > 0)
+    activations = kept()
+    working = int((RECOMPUTED_WORKING if gradient_checkpointing else WORKING)[device] * activations)
+    if gradient_checkpointing:
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        network.enable_input_require_grads()
+        activations = kept()
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     learned = sum(parameter.numel() for parameter in trainable)
-    loss = loss_bytes(language_model, rows * min(length, language_model.context))
+    twice = max((4 * parameter.numel() for parameter in trainable if 4 * parameter.numel() > FROM_THE_HEAP), default=0)
     parts = {
         "weights": method.stored_bytes(network),
         "gradients": 4 * learned, "optimizer": 8 * learned if moments is None else moments(network), "activations": activations,
-        "loss": loss, "working": int(WORKING[device] * (activations + loss)), "libraries": LIBRARIES[device],
+        "loss": loss_bytes(language_model, rows * min(length, language_model.context)), "working": working + twice + TOUCHED[device], "libraries": LIBRARIES[device],
     }
     return MemoryPlan(parts, learned, language_model.num_parameters)
 
@@ -147,10 +156,10 @@ def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, leng
 
 
 def loss_bytes(language_model: LanguageModel, positions: int) -> int:
-    """Buffers of the chunked cross-entropy: chunks of logits, the hidden states it reads and their gradient, the gradient of a learned head."""
+    """Buffers of the chunked cross-entropy: chunks of logits, the hidden states it reads and their gradient; the gradient of a learned head is one of the gradients."""
     if language_model.head.kind != "causal":
         return 0
     head = language_model.network.get_output_embeddings()
-    width = head.weight.shape[1]
-    learned = 4 * head.weight.numel() if head.weight.requires_grad else 0
-    return HEAD_CHUNKS * max(CHUNK_BYTES, 64 * head.weight.shape[0]) + 2 * 4 * positions * width + learned + 2 * head.weight.numel()
+    vocabulary, width = head.weight.shape
+    chunk = min(max(CHUNK_BYTES, 64 * vocabulary), 4 * positions * vocabulary)
+    return HEAD_CHUNKS * chunk + 2 * 4 * positions * width
