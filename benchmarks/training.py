@@ -10,7 +10,7 @@ for at most `--minutes`, so that the table grows. The peers need an environment 
     python -m venv peers && peers/bin/pip install -c constraints.txt torch transformers peft trl datasets accelerate --extra-index-url https://download.pytorch.org/whl/cpu
 
 Products are made in bf16 on all sides where this machine multiplies it in hardware, else in fp32 on all sides. Tokens are those of the rows, each counted
-once, padding never. Memory is the peak of the process up to the end of its last step, less what it held after its imports; only Luthier then writes a checkpoint.
+once, padding never; by processor time, a process alone on its core is not slowed by its neighbours. Memory is the peak of the process up to the end of its last step, less what it held after its imports; only Luthier then writes a checkpoint.
 """
 import argparse
 import json
@@ -96,6 +96,7 @@ def pieces(arguments) -> list[dict]:
     found = []
     for round_number in range(arguments.pairs):
         sides = arguments.sides if round_number % 2 == 0 else arguments.sides[::-1]
+        sides = [side for side in sides if round_number == 0 or side not in arguments.once]
         for cores in arguments.cores:
             for method in arguments.methods:
                 found += [{"part": "speed", "round": round_number, "cores": cores, "method": method, "side": side} for side in sides]
@@ -117,7 +118,7 @@ def train_once(piece: dict, work: Path, python: str, kind: str) -> dict:
         return {**piece, "failed": (done.stderr or done.stdout)[-800:]}
     row = json.loads(result.removeprefix("RESULT "))
     del row["work"]
-    return {**row, "tokens": tokens, "learned": learned, "rate": tokens / row["seconds"]}
+    return {**row, "tokens": tokens, "learned": learned, "rate": tokens / row["seconds"], "own_rate": tokens / row["processor"]}
 
 
 def measure(arguments, state: State, work: Path) -> None:
@@ -230,7 +231,7 @@ def work_of(method: str, tokens: int, learned: int) -> float:
 
 def speed_table(state: State) -> list[str]:
     """One line for each side, method and number of cores; ratios are medians over the rounds in which both sides were measured."""
-    lines = ["| cores | method | side | tokens/s (rounds) | Luthier is faster | peak over imports, MiB | Luthier's share of it | held-out loss | seconds before the first step |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["| cores | method | side | tokens/s (rounds) | Luthier is faster | by processor time | peak over imports, MiB | Luthier's share of it | held-out loss | seconds before the first step |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     for cores in sorted({row["cores"] for row in state.of(part="speed")}):
         for method in ("lora", "full"):
             ours = {row["round"]: row for row in state.of(part="speed", cores=cores, method=method, side="luthier") if "rate" in row}
@@ -238,13 +239,13 @@ def speed_table(state: State) -> list[str]:
                 rows = [row for row in state.of(part="speed", cores=cores, method=method, side=side) if "rate" in row]
                 if not rows:
                     continue
-                ratios = [ours[row["round"]]["rate"] / row["rate"] for row in rows if row["round"] in ours]
+                ratios, own_ratios = ([ours[row["round"]][rate] / row[rate] for row in rows if row["round"] in ours] for rate in ("rate", "own_rate"))
                 over = statistics.median(row["peak_mib"] - row["imported_mib"] for row in rows)
                 own = statistics.median(row["peak_mib"] - row["imported_mib"] for row in ours.values()) if ours else float("nan")
                 equal = next((row["held_out"] for row in state.of(part="equal", method=method, side=side) if "held_out" in row), None)
                 lines.append(
                     f"| {cores} | {method} | {name} | {statistics.median(row['rate'] for row in rows):,.0f} ({', '.join(format(row['rate'], ',.0f') for row in rows)}) "
-                    f"| {'' if side == 'luthier' or not ratios else f'{statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})'} | {over:,.0f} (imports {statistics.median(row['imported_mib'] for row in rows):,.0f}) "
+                    f"| {'' if side == 'luthier' or not ratios else f'{statistics.median(ratios):.2f}x ({min(ratios):.2f} to {max(ratios):.2f})'} | {'' if side == 'luthier' or not ratios else f'{statistics.median(own_ratios):.2f}x'} | {over:,.0f} (imports {statistics.median(row['imported_mib'] for row in rows):,.0f}) "
                     f"| {'' if side == 'luthier' else f'{own / over:.2f}'} | {'' if equal is None else f'{equal:.3f}'} | {statistics.median(row['before_first_step'] for row in rows):.1f} |"
                 )
     return lines
@@ -252,7 +253,7 @@ def speed_table(state: State) -> list[str]:
 
 def further_tables(state: State) -> list[str]:
     """The ceiling, growth and start-up."""
-    lines = []
+    lines = [f"products in {', '.join(sorted({row['precision'] for row in state.rows if 'precision' in row}))} on all sides"]
     for row in state.of(part="ceiling"):
         for method in ("lora", "full"):
             rates = [one["rate"] for one in state.of(part="speed", side="luthier", method=method, cores=row["cores"]) if "rate" in one]
@@ -278,6 +279,7 @@ def main() -> None:
     parser.add_argument("--cores", type=lambda text: [int(word) for word in text.split(",")], default=[2, 1])
     parser.add_argument("--methods", type=lambda text: text.split(","), default=["lora", "full"])
     parser.add_argument("--sides", type=lambda text: text.split(","), default=list(NAMES))
+    parser.add_argument("--once", type=lambda text: text.split(","), default=["trl_default"], help="sides that are measured in the first round only")
     parser.add_argument("--parts", type=lambda text: text.split(","), default=["speed", "equal", "ceiling", "startup", "scaling"])
     parser.add_argument("--peer-python", default=sys.executable, help="the python of the peers' own environment")
     parser.add_argument("--table", action="store_true", help="only print what was measured")

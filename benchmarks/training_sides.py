@@ -36,15 +36,21 @@ def read_rows(path: Path, count: int) -> list[dict]:
 
 
 class Clock:
-    """When learning began and when the last step ended, and the largest that the process had been by then."""
+    """When learning began and when the last step ended, by the clock and by the process's own time, and the largest that the process had been by then."""
 
-    began = ended = peak = 0.0
+    began = ended = own_began = own_ended = peak = 0.0
+
+    def start(self) -> None:
+        self.began, self.own_began = time.time(), time.process_time()
 
     def step(self) -> None:
-        self.ended, self.peak = time.time(), memory("VmHWM")
+        self.ended, self.own_ended, self.peak = time.time(), time.process_time(), memory("VmHWM")
 
     def result(self) -> dict:
-        return {"seconds": self.ended - self.began, "before_first_step": self.began - float(os.environ["BENCHMARK_STARTED"]), "peak_mib": self.peak}
+        return {
+            "seconds": self.ended - self.began, "processor": self.own_ended - self.own_began, "before_first_step": self.began - float(os.environ["BENCHMARK_STARTED"]),
+            "peak_mib": self.peak,
+        }
 
 
 # ---- the sides ----------------------------------------------------------------------------------
@@ -56,10 +62,10 @@ def luthier(asked: dict, clock: Clock):
     from luthier.verbs.stopping import Stopping
 
     def hear(event) -> None:
+        if event.kind == "phase" and event.data.get("name") == "training":
+            clock.start()
         if event.kind == "progress" and event.data.get("task") == "training":
             clock.step()
-            if not clock.began:
-                clock.began = clock.ended - first_step(run)
 
     work, count = Path(asked["work"]), asked["rows"]
     path = work / f"chats-{count}.jsonl"
@@ -79,11 +85,6 @@ def luthier(asked: dict, clock: Clock):
     yield done.network
 
 
-def first_step(run) -> float:
-    """Seconds of a run's first step, as its log has them."""
-    return next(row["seconds"] for row in run.rows("metrics.jsonl") if row["kind"] == "train")
-
-
 def arguments_of(asked: dict) -> dict:
     """What the Transformers Trainer is told on every side that uses it."""
     return {
@@ -98,7 +99,7 @@ def watch(clock: Clock):
 
     class Watching(TrainerCallback):
         def on_train_begin(self, *_, **__):
-            clock.began = time.time()
+            clock.start()
 
         def on_step_end(self, *_, **__):
             clock.step()
