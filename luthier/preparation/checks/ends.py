@@ -9,8 +9,8 @@ LOOKED_AT = 200
 
 
 def check(split: str, prepared: PreparedSplit, renderer: Renderer, least: float) -> Iterator[Finding]:
-    """Errors: the first makes training differ from use, the second makes a model that never stops."""
-    if prepared.endless:
+    """Errors: the first makes training differ from use, the second makes a model that never stops, where the model writes at all."""
+    if prepared.endless and renderer.head == "causal":
         yield Finding("D413", "error", f"{prepared.endless:,} learned answers of the {split} rows are not closed by an end token: a model tuned on them does not stop", count=prepared.endless, hint="use a tokenizer with an end token (eos_token), or a chat template that writes one behind each answer")
     start, store = renderer.tokenizer.bos_token_id, prepared.store
     doubled = [int(store.records[at]) + 1 for at in range(min(LOOKED_AT, len(store))) if start is not None and store[at].tokens[:2].tolist() == [start, start]]
