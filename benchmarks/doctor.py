@@ -273,9 +273,7 @@ def labels(seeds: int) -> None:
             for at in range(0, len(rows), 4096):
                 sample.see(Batch(at, 0, [Facets((row["text"], "", "")) for row in rows[at : at + 4096]]))
             label_N = np.array([names.index(row["label"]) for row in rows])
-            texts = {}
-            group_N = np.array([texts.setdefault(" ".join(row["text"].lower().split()), len(texts)) for row in rows])
-            predicted = suspects.predict(sample.close().input_vectors, label_N, len(names), group_N)
+            predicted = suspects.predict(sample.close().input_vectors, label_N, len(names))
             first = set(suspects.ranked(predicted, label_N)[: len(truth)].tolist())
             found = set(suspects.suspects(predicted, label_N)[0].tolist())
             print(f"wrong labels, {rate:.0%}, seed {seed}: precision at {len(truth)}: {len(first & truth) / len(truth):.3f}; told {score(found, truth)}", flush=True)

@@ -180,27 +180,27 @@ def letters_only(text: str) -> str:
 
 
 class Lookup:
-    """Known words with a number each: which of many words are known, found through a table by the first 20 bits of the hash."""
+    """Known words with a number each: which of many words are known, found through a table by the first 16 bits of the hash, small enough to stay near the processor."""
 
     def __init__(self, hashes, numbers):
         self.known = np.asarray(hashes, dtype=np.uint64)
         self.numbers = np.asarray(numbers)
-        self.table = np.zeros(1 << 20, dtype=np.int32)
-        slots = (self.known >> np.uint64(44)).astype(np.int64)
+        self.table = np.zeros(1 << 16, dtype=np.int32)
+        slots = (self.known >> np.uint64(48)).astype(np.int64)
         self.table[slots] = np.arange(1, len(slots) + 1)
         # of words that share a slot the last stands in the table; the others are looked for one by one
         self.others = np.flatnonzero(self.table[slots] != np.arange(1, len(slots) + 1))
 
     def find(self, hash_W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places of known words, and their numbers; a word that is known twice comes twice."""
-        entry = self.table[hash_W >> np.uint64(44)]
+        entry = self.table[hash_W >> np.uint64(48)]
         likely = np.flatnonzero(entry)
         at = entry[likely] - 1
         good = self.known[at] == hash_W[likely]
         places, numbers = [likely[good]], [self.numbers[at[good]]]
-        slots = set((self.known[self.others] >> np.uint64(44)).tolist())
+        slots = set((self.known[self.others] >> np.uint64(48)).tolist())
         if slots and len(likely):
-            maybe = likely[np.isin(hash_W[likely] >> np.uint64(44), np.array(sorted(slots), dtype=np.uint64))]
+            maybe = likely[np.isin(hash_W[likely] >> np.uint64(48), np.array(sorted(slots), dtype=np.uint64))]
             for other in self.others if len(maybe) else ():
                 hit = maybe[hash_W[maybe] == self.known[other]]
                 places.append(hit)

@@ -84,6 +84,8 @@ CALLED_AFTER = re.compile(r"[ -]{0,2}(?i:office|fax|desk|mobile|cell|home|work)\
 OTHERWISE = re.compile(r"(?i:\b(?:order|invoice|ticket|account|reference|ref|tracking|case|id|isbn|issn|doi|version|serial|model|sku|part|zip|code|pin|page|article|bill|booking|row|box|licen[sc]e(?: number)?)\b)[^\d\n\0]{0,14}$")
 DATE = re.compile(r"(?:(?:1[6-9]|2[01])\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:1[6-9]|2[01])\d\d)(?:$|\D)")
 DIGITS = re.compile(r"\D+")
+BESIDE = re.compile(r"[A-Z]{2} ?\d|[A-Za-z]-?\d|\d-?[A-Z]")
+"""A letter beside a digit, as in all accounts and in identity numbers that hold letters; quick to try."""
 LETTERS = re.compile(r"[a-z]+")
 CALLING_WORDS = frozenset("phone telephone tel mobile cell cellphone fax call reach contact dial ring whatsapp hotline sms text number landline desk office answering message messages registered".split())
 """A word of each way to say that a number is a telephone's; without one of them CALLED need not be tried."""
@@ -100,7 +102,9 @@ def scan(text: str, secrets: Sequence[int] | None = None, code_C: np.ndarray | N
     found: list[Span] = [*_keys(text, _secrets(text) if secrets is None else secrets, code_C), *_emails(text)]
     for start, end in windows(text, code_C):
         part = text[start:end]
-        for find in (_accounts, _addresses, _identities, _numbers):
+        mixed = BESIDE.search(part) is not None
+        dotted = part.count(".") > 2 or part.count(":") > 2
+        for find in (*((_accounts,) if mixed else ()), *((_addresses,) if dotted else ()), *((_identities,) if mixed else ()), _numbers):
             found += [Span(span.start + start, span.end + start, span.kind) for span in find(part)]
     # of what overlaps, the kind that is found first above stays; windows may overlap too
     order = {kind: at for at, kind in enumerate(("key", "email", "iban", "ip", "identity", "card", "phone"))}

@@ -156,34 +156,13 @@ def unit(vectors_ND: np.ndarray) -> np.ndarray:
     return vectors_ND / np.maximum(np.linalg.norm(vectors_ND, axis=1, keepdims=True), 1e-9)
 
 
-def left_out(vectors_ND: np.ndarray, targets_NK: np.ndarray, strength: float = 1.0, *, group_N: np.ndarray | None = None, others_MD: np.ndarray | None = None):
-    """Ridge regression's prediction for every row by a model that has not seen this row: exact, in closed form (Allen's PRESS).
-
-    With `group_N`, a model that has seen no row of its group (copies of one text): the same with a block for each group. With `others_MD`, also the
-    prediction for rows that were not learned from, as a second value.
-    """
-    vectors_ND, more_MD = (wide(some) if some is not None else None for some in (vectors_ND, others_MD))
+def left_out(vectors_ND: np.ndarray, targets_NK: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    """Ridge regression's prediction for every row by a model that has not seen this row: exact, in closed form (Allen's PRESS)."""
+    vectors_ND = np.hstack([vectors_ND, np.ones((len(vectors_ND), 1), dtype=vectors_ND.dtype)]).astype(np.float64)
     gram = vectors_ND.T @ vectors_ND + strength * np.eye(vectors_ND.shape[1])
     solved = np.linalg.solve(gram, vectors_ND.T)
-    weights = solved @ targets_NK
-    predicted = vectors_ND @ weights
+    predicted = vectors_ND @ (solved @ targets_NK)
     own = np.einsum("nd,dn->n", vectors_ND, solved)[:, None]
-    result = (predicted - own * targets_NK) / np.maximum(1 - own, 1e-6)
-    for rows in copies(group_N) if group_N is not None else ():
-        block = np.eye(len(rows)) - vectors_ND[rows] @ solved[:, rows]
-        result[rows] = targets_NK[rows] - np.linalg.solve(block + 1e-9 * np.eye(len(rows)), targets_NK[rows] - predicted[rows])
-    return result if more_MD is None else (result, more_MD @ weights)
-
-
-def wide(vectors_ND: np.ndarray) -> np.ndarray:
-    """Vectors with a constant behind them."""
-    return np.hstack([vectors_ND, np.ones((len(vectors_ND), 1), dtype=vectors_ND.dtype)]).astype(np.float64)
-
-
-def copies(group_N: np.ndarray, most: int = 256) -> list[np.ndarray]:
-    """The rows of each group of two or more; of a huge one the first few hundred."""
-    order = np.argsort(group_N, kind="stable")
-    bounds = np.flatnonzero(np.concatenate([[True], group_N[order][1:] != group_N[order][:-1], [True]]))
-    return [order[start : min(end, start + most)] for start, end in zip(bounds[:-1], bounds[1:]) if end - start > 1]
+    return (predicted - own * targets_NK) / np.maximum(1 - own, 1e-6)
 
 

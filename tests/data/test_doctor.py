@@ -252,15 +252,6 @@ def test_left_out_predictions_are_those_of_a_model_without_the_row():
         keep = np.arange(30) != row
         weights = np.linalg.solve(wide[keep].T @ wide[keep] + 0.5 * np.eye(5), wide[keep].T @ y[keep])
         assert np.allclose(left_out(x, y, 0.5)[row], wide[row] @ weights)
-    group = np.arange(30)
-    group[[3, 8, 20]] = 99
-    keep = ~np.isin(np.arange(30), [3, 8, 20])
-    weights = np.linalg.solve(wide[keep].T @ wide[keep] + 0.5 * np.eye(5), wide[keep].T @ y[keep])
-    found = left_out(x, y, 0.5, group_N=group)
-    assert np.allclose(found[[3, 8, 20]], wide[[3, 8, 20]] @ weights) and np.allclose(found[0], left_out(x, y, 0.5)[0])
-    result, others = left_out(x[:20], y[:20], 0.5, others_MD=x[20:])
-    weights = np.linalg.solve(wide[:20].T @ wide[:20] + 0.5 * np.eye(5), wide[:20].T @ y[:20])
-    assert np.allclose(others, wide[20:] @ weights) and np.allclose(result, left_out(x[:20], y[:20], 0.5))
 
 
 def test_suspects_of_confident_learning():

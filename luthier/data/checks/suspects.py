@@ -1,8 +1,7 @@
 """D309: labels that are probably wrong.
 
 Confident learning (Northcutt et al. 2021): every row is predicted by a model that has not seen it; a row whose prediction for another label is about as
-sure as is usual for that label, while its own is far from it, is suspected. The model is ridge regression on text features, left-one-out in closed form,
-copies of one text left out together. It is made twice: the second time without the rows that the first one suspects.
+sure as is usual for that label, while its own is far from it, is suspected. The model is ridge regression on text features, left-one-out in closed form.
 """
 from collections.abc import Iterator
 
@@ -17,7 +16,6 @@ FEWEST_PER_LABEL = 3
 OWN, OTHER = 0.4, 0.7
 """The own label is less sure than this part of what is usual for it, another label surer than that part of what is usual for that."""
 MOST_SUSPECTS = 0.5
-STRENGTH = 0.3
 
 
 def check(sample: Sample, seen: Seen, embed: Embed | None = None) -> Iterator[Found]:
@@ -31,7 +29,7 @@ def check(sample: Sample, seen: Seen, embed: Embed | None = None) -> Iterator[Fo
         return
     names, label_N = np.unique(labels[usable], return_inverse=True)
     vectors = sample.vectors(embed)[usable]
-    predicted_NK = predict(vectors, label_N, len(names), seen.input_N[sample.rows[usable]])
+    predicted_NK = predict(vectors, label_N, len(names))
     suspected, other, own = suspects(predicted_NK, label_N)
     if not len(suspected) or len(suspected) > MOST_SUSPECTS * len(usable):
         return
@@ -44,17 +42,9 @@ def check(sample: Sample, seen: Seen, embed: Embed | None = None) -> Iterator[Fo
     yield Found("D309", "warning", f"{plural(len(rows_N))} probably {'has' if len(rows_N) == 1 else 'have'} a wrong label ({len(rows_N) / len(usable):.1%}){sample.scope()}: {first}", rows_N, "`--review` writes them to a small CSV to decide", field="label", fix="label_errors", why=why, instead=instead)
 
 
-def predict(vectors_ND: np.ndarray, label_N: np.ndarray, labels: int, group_N: np.ndarray | None = None) -> np.ndarray:
-    """How sure a model that has not seen a row, nor a copy of it (`group_N`), is of each label (float [N, K], about 0 to 1)."""
-    targets = np.eye(labels)[label_N]
-    first = np.clip(left_out(vectors_ND, targets, STRENGTH, group_N=group_N), 0, 1)
-    bad, _, _ = suspects(first, label_N)
-    good = np.setdiff1d(np.arange(len(label_N)), bad)
-    if not len(bad) or len(good) < FEWEST_ROWS or len(np.unique(label_N[good])) < labels:
-        return first
-    second = np.empty_like(first)
-    second[good], second[bad] = left_out(vectors_ND[good], targets[good], STRENGTH, group_N=None if group_N is None else group_N[good], others_MD=vectors_ND[bad])
-    return np.clip(second, 0, 1)
+def predict(vectors_ND: np.ndarray, label_N: np.ndarray, labels: int) -> np.ndarray:
+    """How sure a model that has not seen a row is of each label (float [N, K], about 0 to 1)."""
+    return np.clip(left_out(vectors_ND, np.eye(labels)[label_N], 0.3), 0, 1)
 
 
 def suspects(predicted_NK: np.ndarray, label_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
