@@ -16,7 +16,7 @@ from luthier.models.logprobs import no_autocast, products_dtype
 
 
 class AddedProduct(torch.autograd.Function):
-    """W x + b + scale * outer (inner x); W and b are frozen."""
+    """W x + b + scale * outer (inner x) [N, O]; W and b are frozen. No view is returned: DeBERTa changes in place what its layers give, which a view made in here forbids."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight_OI: Tensor, bias_O: Tensor | None, inner_RI: Tensor, outer_OR: Tensor, scale: float) -> Tensor:
@@ -28,7 +28,7 @@ class AddedProduct(torch.autograd.Function):
             out_NO.addmm_(small_NR, outer_OR.to(dtype).t(), alpha=scale)
         ctx.save_for_backward(x_NI, small_NR, weight_OI, inner_RI, outer_OR)
         ctx.scale, ctx.shape, ctx.dtype = scale, x.shape, x.dtype
-        return out_NO.view(*x.shape[:-1], -1)
+        return out_NO
 
     @staticmethod
     @once_differentiable
@@ -54,7 +54,7 @@ class Quick(Linear):
             return super().forward(x, *args, **kwargs)
         inner, outer = self.lora_A[name].weight, self.lora_B[name].weight
         if torch.is_autocast_enabled(x.device.type) or x.dtype == inner.dtype:  # without autocast, PEFT computes a narrow input's product in the adapter's own type
-            return AddedProduct.apply(x, self.base_layer.weight, self.base_layer.bias, inner, outer, float(self.scaling[name]))
+            return AddedProduct.apply(x, self.base_layer.weight, self.base_layer.bias, inner, outer, float(self.scaling[name])).view(*x.shape[:-1], -1)
         return super().forward(x)
 
 

@@ -20,7 +20,7 @@ QUICK = [
     Cell("sequence_class", "full", "roberta"), Cell("causal", "layers", "gpt2"), Cell("token_class", "lora", "bert"), Cell("seq2seq", "lora", "t5"), Cell("causal", "dora", "phi"),
     Cell("sequence_class", "qlora", "bert"), Cell("seq2seq", "adapter", "bart"), Cell("masked", "adapter", "modernbert"), Cell("sequence_class", "prefix", "bert"),
     Cell("token_class", "prompt", "distilbert"), Cell("causal", "prompt", "bloom"), Cell("seq2seq", "prompt", "bart"), Cell("regression", "ia3", "deberta-v2"), Cell("multi_label", "lora", "xlm-roberta"),
-    Cell("causal", "lora", "gpt_oss"),
+    Cell("causal", "lora", "gpt_oss"), Cell("sequence_class", "lora", "deberta"),
 ]
 
 
