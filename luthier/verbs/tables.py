@@ -34,6 +34,8 @@ from luthier.verbs.train import Work, embedder
 
 LEFT_OUT = ("scratch",)
 """Contestants whose making is a training of its own."""
+FEWEST = 10
+"""Rows below which nothing can be trained on."""
 COUNT = 20
 """Facts of the sample shop that change."""
 
@@ -93,6 +95,8 @@ def read_change(base: Opened, folder: str | None) -> Change:
         folder = str(changes.write(base.run.path / "changed", count=COUNT, seed=base.recipe.seed))
     place = Path(folder)
     learn, ask = (read_rows(place / f"{part}.jsonl") for part in ("learn", "ask"))
+    if len(learn) < FEWEST:
+        raise DataError(f"{len(learn)} rows tell of the change; a model can be trained on {FEWEST} or more", code="D120", file=str(place / "learn.jsonl"), hint="write each fact in several wordings")
     questions = [Question(conversation(row, place / "ask.jsonl", at), word_of(row, "new", place, at), str(row.get("old", ""))) for at, row in enumerate(ask, 1)]
     listed = place / "facts.json"
     facts = len(read_json(listed)) if listed.is_file() else len({(one.new, one.old) for one in questions})

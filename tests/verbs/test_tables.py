@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import luthier
+from luthier.data import samples
 from luthier.errors import DataError, DiskError, RecipeError
 from luthier.evaluation.contestants import make
 from luthier.files import fingerprint_files, read_json
@@ -76,9 +77,28 @@ def test_a_change_that_cannot_be_read_is_told(run, change, here):
     with pytest.raises(DataError, match="needs `new`"):
         luthier.tables("colours", changed=str(change))
     (change / "learn.jsonl").write_text('{"messages": []}\n')
+    with pytest.raises(DataError, match="can be trained on 10 or more"):
+        luthier.tables("colours", changed=str(change))
+    (change / "learn.jsonl").write_text('{"messages": []}\n' * 10)
     (change / "ask.jsonl").write_text(json.dumps({**talk("harp", 1, "red"), "new": "red"}) + "\n")
     with pytest.raises(DataError, match="last one of the assistant"):
         luthier.tables("colours", changed=str(change))
     (change / "ask.jsonl").unlink()
     with pytest.raises(DiskError, match="ask.jsonl"):
         luthier.tables("colours", changed=str(change))
+
+
+def test_the_sample_shop_changes_by_itself(here, monkeypatch):
+    """A run on the shop that ships needs no folder: its facts change, its papers are indexed anew, and the base that ships is asked."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.tables.COUNT", 3)
+    data = samples.write(here / "shop", kind="chat", rows=60, seed=1)
+    recipe = {"model": "spruce", "task": "chat", "task.truth": str(here / "shop" / "truth.jsonl"), "method": "lora", "training.threads": 1, "training.precision": "fp32", "training.max_steps": 1, "training.validation_rows": 1}
+    luthier.train(data, {**recipe, "evaluation.resamples": 200, "evaluation.max_rows": 3, "evaluation.contestants": ["nearest", "rag", "tuned"], "retrieval.documents": str(here / "shop" / "papers.md"), "retrieval.passages": 1}, name="shop")
+    found = luthier.tables("shop", rows=2).to_dict()
+    facts = {one["name"]: one for one in found["facts"]}
+    assert found["changed"] == 3 and found["questions"] == 6 and (here / "runs" / "shop" / "changed" / "papers.md").is_file()
+    assert facts["rag"]["way"] == "search" and facts["rag"]["seconds"] > 0 and facts["tuned"]["seconds"] > facts["rag"]["seconds"]
+    approaches = {one["name"]: one for one in found["approaches"]}
+    assert [what for what, _ in approaches["tuned"]["files"]] == ["base", "adapter"] and approaches["rag"]["correct"] is not None
