@@ -18,7 +18,7 @@ from fruits import assert_same, fruit
 from tests_shared import changed
 
 from luthier.methods import METHODS
-from luthier.models.families import MEMBERS
+from luthier.models.families import FAMILIES, MEMBERS
 from luthier.runs.folder import Run
 from luthier.tasks import TASKS
 from luthier.verbs import pairs, training
@@ -88,8 +88,9 @@ def rows(task: str) -> list[dict]:
     return found
 
 
-def recipe(folder, data, task: str, method: str) -> dict:
-    how = {"name": method, "dropout": 0.2} if method in WITH_DROPOUT and "gpt_oss" not in str(folder) else {"name": method}
+def recipe(folder, data, task: str, method: str, architecture: str) -> dict:
+    # experts that share one tensor know no dropout
+    how = {"name": method, "dropout": 0.2} if method in WITH_DROPOUT and not FAMILIES[architecture].experts else {"name": method}
     return {
         "model": str(folder), "task": task, "method": how, "data.train": str(data), "data.test": 0, "data.validation": 0.2, "training.max_steps": STEPS, "training.epochs": 9,
         "training.batch_size": 8, "training.tokens_per_micro_batch": 96, "training.learning_rate": RATES[method], "training.warmup": 0.3, "training.precision": "fp32",
@@ -114,11 +115,11 @@ def killed_after(data, values: dict, step: int, name: str) -> None:
 
 def hold(cell: tuple[str, str, str], folder, here) -> None:
     """The contract of one cell."""
-    task, method, _ = cell
+    task, method, architecture = cell
     name = "-".join(cell)
     data = here / f"{task}.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows(task)))
-    values = recipe(folder, data, task, method)
+    values = recipe(folder, data, task, method, architecture)
     train(data, values, name=f"{name}-unbroken")
     step = random.Random(name).choice([3, 5])
     process = FORK.Process(target=killed_after, args=(data, values, step, f"{name}-killed"))
