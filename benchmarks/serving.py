@@ -173,11 +173,11 @@ def adapters(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
     language_model, bank, places = make_adapters(folder, scratch, count)
     written(language_model, bank, places[:STREAMS], 4)
     one, mixed = [], []
-    for _ in range(2):
+    for number in range(2):
         one.append(written(language_model, bank, [places[0]] * count, 16)[0])
         mixed.append(written(language_model, bank, places, 16)[0])
-    base = written(language_model, bank, [0] * count, 16)[0]
-    print(f"{name}: {count} adapters mixed {max(mixed):.0f} tokens/s, one adapter {max(one):.0f}, the base alone {base:.0f}: {max(mixed) / max(one):.2f}x of one", flush=True)
+        print(f"{name}: {count} adapters mixed {max(mixed):.0f} tokens/s, one adapter {max(one):.0f}: {max(mixed) / max(one):.2f}x of one, best of {number + 1}", flush=True)
+    print(f"{name}: the base alone {written(language_model, bank, [0] * count, 16)[0]:.0f} tokens/s", flush=True)
 
 
 def equal(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
