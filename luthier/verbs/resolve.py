@@ -10,8 +10,11 @@ from luthier.training.settings import TrainingSettings
 
 LOOKS = 8
 """Looks at the validation split in a run, unless the recipe says otherwise."""
-HEAD_RATE = 5e-3
-"""Rate of an output layer that no file held; chosen on rows that no test uses (dev/log.md)."""
+HEAD_RATE, HEAD_RATE_BY_WIDTH = 1e-2, 4.0
+"""Rate of an output layer that no file held, chosen on rows that no test uses (dev/log.md): the first, or the second divided by the width where that is less.
+
+One step of AdamW moves every weight by the rate, and an output by the rate times the width.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Circumstances:
     """Physical cores that may be used."""
     accelerator: bool
     """Whether there is a GPU."""
+    width: int = 1
+    """Size of a hidden state of the base."""
     new_head: bool = False
     """Whether the output layer usually is in no file, so that it starts from random numbers."""
 
@@ -67,7 +72,7 @@ def tokens_per_micro_batch(facts: Circumstances) -> tuple[int, str]:
 def head_rate(rate: float, facts: Circumstances) -> tuple[float, str]:
     if not facts.new_head:
         return rate, "the base brings its output layer: one rate for all"
-    return max(rate, HEAD_RATE), "a new output layer starts from nothing and has far to go; the rest is there already"
+    return max(rate, min(HEAD_RATE, HEAD_RATE_BY_WIDTH / facts.width)), "a new output layer starts from nothing and has far to go; the rest is there already"
 
 
 def steps_between_looks(settings: TrainingSettings, facts: Circumstances) -> tuple[int, str]:

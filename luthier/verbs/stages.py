@@ -106,7 +106,7 @@ def task_with(task, labels: Sequence[str], summary: Mapping, max_new_tokens: int
 
 # ---- base ---------------------------------------------------------------------------------------
 def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
-    return Circumstances(rows, mean_tokens, target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator, new_head)
+    return Circumstances(rows, mean_tokens, target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator, base.width, new_head)
 
 
 def multiples(language_model: LanguageModel, trainable: Iterable[str], settings: TrainingSettings) -> dict[str, float]:

@@ -162,8 +162,8 @@ def test_a_new_output_layer_has_a_rate_of_its_own(tiny_bert, here):
         luthier.train("one.jsonl", {**words, **more}, name=name)
         saved = {key: tensor for path in (here / "runs" / name / "model").glob("*.safetensors") for key, tensor in load_file(path).items()}
         moved[name] = next((tensor - start).abs().max().item() for key, tensor in saved.items() if key.endswith("classifier.weight"))
-    assert moved == pytest.approx({"auto": 5e-3, "low": 1e-5}, rel=0.05)
-    assert read_json(here / "runs" / "auto" / "run.json")["resolved"]["training.head_learning_rate"]["value"] == 5e-3
+    assert moved == pytest.approx({"auto": 1e-2, "low": 1e-5}, rel=0.05)
+    assert read_json(here / "runs" / "auto" / "run.json")["resolved"]["training.head_learning_rate"]["value"] == 1e-2
 
 
 def test_every_seed_has_its_interval(tiny_model, here):
@@ -174,3 +174,11 @@ def test_every_seed_has_its_interval(tiny_model, here):
     tuned = read_json(here / "runs" / "seeds" / "evaluation" / "results.json")["contestants"]["tuned"]
     assert len(tuned["seeds"]) == 2 and all("coverage" in each for each in tuned["seeds"]) and "coverage" in tuned["metrics"]
     assert read_json(here / "runs" / "seeds" / "seeds" / "18" / "run.json")["calibration"]
+
+
+@pytest.mark.parametrize("width, new, expected", [(32, True, 1e-2), (384, True, 1e-2), (4000, True, 1e-3), (100_000, True, 5e-4), (32, False, 5e-4)])
+def test_the_wider_the_base_the_smaller_the_steps_of_its_new_layer(width, new, expected):
+    from luthier.verbs.resolve import Circumstances, head_rate
+
+    facts = Circumstances(rows=100, mean_tokens=10.0, target_tokens=0, parameters=10**6, context=512, bf16=False, threads=1, accelerator=False, width=width, new_head=new)
+    assert head_rate(5e-4, facts)[0] == pytest.approx(expected)
