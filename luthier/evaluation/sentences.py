@@ -7,6 +7,8 @@ FEW_ROWS = 50
 """Below so many test rows even a clear difference is a hint."""
 MATTERS = 0.05
 """A difference that people would care about, as a share of the figure: a test set that cannot exclude it is too small."""
+MOST_ANSWERS = 1e9
+"""More answers than that change nobody's mind."""
 
 
 @dataclass(frozen=True)
@@ -163,15 +165,16 @@ def change(case: Case) -> str:
     reasons = []
     if decision["rows_to_prove"]:
         reasons.append(f"about {rounded(decision['rows_to_prove'])} test rows, which would show whether {decision['winner']} is within {figure(decision['margin'], metric)} of {decision['best']}")
-    reasons += [f"more than {rounded(volume)} answers, from where {name} costs less" for name, volume in sorted(decision["cheaper_above"].items(), key=lambda item: item[1])[:1]]
+    reachable = {name: volume for name, volume in decision["cheaper_above"].items() if volume <= MOST_ANSWERS}
+    reasons += [f"more than {rounded(volume)} answers, from where {name} costs less" for name, volume in sorted(reachable.items(), key=lambda item: item[1])[:1]]
     if decision["best"] == decision["winner"]:
         rivals = [line for line in case.values["contestants"] if line["name"] in decision["surely_worse"] and line["cost_per_thousand"] < decision["cost_per_thousand"]]
         gaps = [abs(case.contestant(decision["best"])["value"] - line["value"]) for line in rivals]
         if gaps:
             near = rivals[gaps.index(min(gaps))]["name"]
             reasons.append(f"a margin above {figure(min(gaps), metric)}, with which {near} would do")
-    elif decision["behind"] and decision["behind"]["value"] > 0:
-        reasons.append(f"a margin below {figure(max(0.0, decision['behind']['low']), metric)}")
+    elif decision["behind"] and decision["behind"]["value"] > 0 and set(nearest := figure(max(0.0, decision["behind"]["low"]), metric)) & set("123456789"):
+        reasons.append(f"a margin below {nearest}")
     return f"This would change the answer: {'; or '.join(reasons)}" if reasons else ""
 
 

@@ -151,6 +151,8 @@ def prepare_configuration(config: PreTrainedConfig, head: str, labels: list[str]
         config.label2id = {name: index for index, name in enumerate(names)}
     for name, value in kind.configuration.items():
         setattr(config, name, value)
+    if kind.outputs is not None and config.num_labels == 1:
+        config.problem_type = "regression"  # one score is no choice among classes, and stock libraries refuse to load it as one
 
 
 def fresh_network(config: PreTrainedConfig, head: str, seed: int, dtype: torch.dtype) -> nn.Module:

@@ -119,6 +119,15 @@ def test_a_dearer_setup_pays_above_a_volume():
     assert "more than 10,000 answers, from where tuned costs less" in low["sentence"]
 
 
+def test_nothing_that_nobody_reaches_would_change_the_answer():
+    """A volume of billions, and a margin that shows as 0.000, are not worth a word."""
+    table = Prices(machine_per_hour=360, person_per_hour=10_000, hours={"tuned": 10}, hosted={})
+    few, tuned = scored("few_shot", [1.0] * 50 + [0.0] * 50, seconds=0.0101), scored("tuned", [1.0] * 51 + [0.0] * 49, seconds=0.0100999)
+    found = judged(few, tuned, prices=table)
+    assert found["decision"]["cheaper_above"]["tuned"] > 1e9 and found["decision"]["behind"]["low"] <= 0
+    assert "answers, from where" not in found["sentence"] and "a margin below" not in found["sentence"]
+
+
 def test_seeds_widen_what_one_seed_would_claim():
     random = np.random.default_rng(3)
     base = scored("base", random.uniform(0.3, 0.7, 150))

@@ -41,11 +41,11 @@ def test_a_task_that_writes_no_answers_is_refused_with_the_legal_ones(here, base
     assert error.value.code == "R190" and "chat" in error.value.hint
 
 
-@pytest.mark.parametrize("objective", [pytest.param("orpo", marks=pytest.mark.nightly), pytest.param("kto", marks=pytest.mark.nightly), "reward"])
-def test_the_other_ways_to_learn_from_pairs(here, base, objective):
+@pytest.mark.parametrize("objective, method", [pytest.param("orpo", "lora", marks=pytest.mark.nightly), pytest.param("kto", "lora", marks=pytest.mark.nightly), ("reward", "lora"), ("reward", "full")])
+def test_the_other_ways_to_learn_from_pairs(here, base, objective, method):
     data = write(here / "pairs.jsonl", pairs(160))
     chosen = {"objective.name": objective} | ({"objective.records": "pairs"} if objective == "kto" else {})
-    result = luthier.train(str(data), {"model": str(base), **chosen, **QUICK, "training.epochs": 1 if objective != "reward" else 2, "training.learning_rate": 5e-3}, name=objective)
+    result = luthier.train(str(data), {"model": str(base), "method": method, **chosen, **QUICK, "training.epochs": 1 if objective != "reward" else 2, "training.learning_rate": 5e-3}, name=objective)
     assert result.verdict["metric"] == "preference_accuracy" and result.verdict["winner"] == "tuned", result.verdict["sentence"]
     facts = json.loads((here / f"runs/{objective}/run.json").read_text())
     assert facts["objective"] == objective and facts["reload"]["ok"]
