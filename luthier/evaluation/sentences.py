@@ -154,7 +154,7 @@ def cost(case: Case) -> str:
     price = f"{hosted['name']} at {money(hosted['per_thousand'], decision['currency'])}"
     if hosted["break_even"] is None:
         return f"{spent}, and never becomes cheaper than {price}"
-    if hosted["break_even"] == 0:
+    if hosted["break_even"] < 1:
         return f"{spent}, from the first answer less than {price}"
     return f"{spent}, and becomes cheaper than {price} above {rounded(hosted['break_even'])} answers"
 

@@ -110,6 +110,13 @@ def test_the_sentence_says_cost_break_even_and_what_would_change_it():
     assert "This would change the answer: a margin above 0.293" in found["sentence"] and "with which base would do" in found["sentence"]
 
 
+def test_what_pays_before_the_first_answer_pays_from_the_first():
+    table = Prices(machine_per_hour=3600, person_per_hour=0, hosted={"name": "a hosted model", "input_per_million": 2000.0, "output_per_million": 0.0})
+    cheap = scored("nearest", [1.0] * 50 + [0.0] * 50, seconds=0.001, setup_seconds=0.005)
+    found = judged(cheap, scored("tuned", [0.0] * 100, seconds=1.0), prices=table)
+    assert 0 < found["decision"]["hosted"]["break_even"] < 1 and "from the first answer less than a hosted model" in found["sentence"]
+
+
 def test_a_dearer_setup_pays_above_a_volume():
     table = Prices(machine_per_hour=360, person_per_hour=10, hours={"tuned": 1}, hosted={})
     few, tuned = scored("few_shot", [1.0] * 50 + [0.0] * 50, seconds=0.02), scored("tuned", [1.0] * 50 + [0.0] * 50, seconds=0.01)
