@@ -12,7 +12,7 @@ from luthier.verbs.export import export
 from luthier.verbs.serving import open_models
 from luthier.verbs.verify import verify
 
-QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamples": 200, "training.validation_rows": 8, "method": "full", "training.learning_rate": 5e-3}
+QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamples": 200, "training.validation_rows": 8, "method": "full", "training.learning_rate": 5e-3, "training.head_learning_rate": 5e-3}
 COLOURS = ["red", "blue", "green"]
 
 
@@ -158,7 +158,7 @@ def test_a_new_output_layer_has_a_rate_of_its_own(tiny_bert, here):
     start = load(str(tiny_bert), head="sequence_class", labels=COLOURS, seed=17).network.classifier.weight
     moved = {}
     for name, more in (("auto", {}), ("low", {"training.head_learning_rate": 1e-5})):
-        words = {"model": str(tiny_bert), **QUICK, "method": "lora", "training.learning_rate": 1e-5, "training.max_steps": 1, "training.warmup": 0, "training.schedule": "constant", "evaluation.contestants": ["tuned"]}
+        words = {"model": str(tiny_bert), **QUICK, "method": "lora", "training.learning_rate": 1e-5, "training.head_learning_rate": "auto", "training.max_steps": 1, "training.warmup": 0, "training.schedule": "constant", "evaluation.contestants": ["tuned"]}
         luthier.train("one.jsonl", {**words, **more}, name=name)
         saved = {key: tensor for path in (here / "runs" / name / "model").glob("*.safetensors") for key, tensor in load_file(path).items()}
         moved[name] = next((tensor - start).abs().max().item() for key, tensor in saved.items() if key.endswith("classifier.weight"))
