@@ -81,7 +81,8 @@ def test_more_than_fits_waits_and_more_than_may_wait_is_told(wordy_llama, stream
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(ask, range(20)))
-    assert set(answers) == {200, 429} and answers.count(200) >= 5
+    # Three may wait and two may run; where all twenty ask within one step, nobody runs yet.
+    assert set(answers) == {200, 429} and answers.count(200) >= 3
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model="base", messages=ASKED, n=3)
     assert refused.value.param == "n"
