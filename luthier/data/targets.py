@@ -52,10 +52,16 @@ def cell(value) -> str:
 
 def parquet(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
     """Batch by batch; the types are those of the first batch, or of the file that `like` was made from."""
-    import pyarrow
     from pyarrow import parquet as files
 
-    writer, schema = None, like.schema
+    tables(stream, rows, like.schema, files.ParquetWriter)
+
+
+def tables(stream: BinaryIO, rows: Iterable[dict], schema, opened: Callable) -> None:
+    """Rows as tables of one schema, which is that of the first batch where none is given; `opened(stream, schema)` gives the writer."""
+    import pyarrow
+
+    writer = None
     for batch in batched(rows, BATCH):
         if writer is None and schema is not None:  # columns that are new to the file that it stands for
             for name in (name for name in batch[0] if name not in schema.names):
@@ -66,9 +72,9 @@ def parquet(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
             raise DataError(f"the rows do not fit into one table: {error}", code="D150", hint="write .jsonl instead") from None
         if writer is None:
             schema = table.schema
-            writer = files.ParquetWriter(stream, schema)
+            writer = opened(stream, schema)
         writer.write_table(table)
-    (writer or files.ParquetWriter(stream, schema or pyarrow.schema([]))).close()
+    (writer or opened(stream, schema or pyarrow.schema([]))).close()
 
 
 def text(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
@@ -81,20 +87,9 @@ def text(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
 
 def arrow(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:
     """A stream of record batches, as `datasets` keeps them; the types are those of the first batch."""
-    import pyarrow
     from pyarrow import ipc
 
-    writer, schema = None, None
-    for batch in batched(rows, BATCH):
-        try:
-            table = pyarrow.Table.from_pylist(batch, schema=schema)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
-            raise DataError(f"the rows do not fit into one table: {error}", code="D150", hint="write .jsonl instead") from None
-        if writer is None:
-            schema = table.schema
-            writer = ipc.new_stream(stream, schema)
-        writer.write_table(table)
-    (writer or ipc.new_stream(stream, pyarrow.schema([]))).close()
+    tables(stream, rows, None, ipc.new_stream)
 
 
 def conll(stream: BinaryIO, rows: Iterable[dict], like: "Like") -> None:

@@ -60,7 +60,7 @@ class QuickNorm:
     """Mixed into a norm of a family."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and x.dtype == self.weight.dtype and (x.requires_grad or self.weight.requires_grad):
+        if self.training and torch.is_grad_enabled() and x.dtype == self.weight.dtype and (x.requires_grad or self.weight.requires_grad):
             return Norm.apply(x, self.weight, self.variance_epsilon)
         return super().forward(x)
 
@@ -69,7 +69,7 @@ class QuickGated:
     """Mixed into the gated layer of a family."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled():
+        if self.training and torch.is_grad_enabled():
             return self.down_proj(Gated.apply(self.gate_proj(x), self.up_proj(x)))
         return super().forward(x)
 
@@ -94,14 +94,16 @@ def same(module: nn.Module, kind: type, width: int) -> bool:
     """Whether both ways give the same on random numbers, forwards and backwards; the generators of random numbers stay as they were."""
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
-        x, plain = (3 * torch.randn(1, 3, width)).to(next(module.parameters()).dtype), type(module)
+        x, plain, learning = (3 * torch.randn(1, 3, width)).to(next(module.parameters()).dtype), type(module), module.training
         found = []
+        module.train()
         for way in (plain, kind):
             module.__class__ = way
             own = x.clone().requires_grad_(True)
             y = module(own)
             found.append((y.detach().float(), torch.autograd.grad(y.float().square().sum(), own)[0].float()))
         module.__class__ = plain
+        module.train(learning)
     allowed = TOLERANCE if x.dtype == torch.float32 else 0.05
     return all(one.shape == two.shape and bool((one - two).abs().max() <= allowed * one.abs().max()) for one, two in zip(*found, strict=True))
 

@@ -9,16 +9,18 @@ from torch import Tensor, nn
 def adamw(
     parameters: dict[str, Tensor], *, weight_decay: float, beta1: float, beta2: float, epsilon: float, multiples: Mapping[str, float] = MappingProxyType({}),
 ) -> torch.optim.AdamW:
-    """AdamW over named parameters; matrices decay, vectors (norms, biases) do not.
+    """AdamW over named parameters, in groups as `groups_of` makes them. The learning rate is set at every step."""
+    return torch.optim.AdamW(groups_of(parameters, weight_decay, multiples), lr=0.0, betas=(beta1, beta2), eps=epsilon, fused=True)
 
-    The learning rate is set at every step; a parameter named in `multiples` learns at that many times the rate.
-    """
+
+def groups_of(parameters: Mapping[str, Tensor], weight_decay: float, multiples: Mapping[str, float]) -> list[dict]:
+    """Parameters that decay and learn alike: matrices decay, vectors (norms, biases) do not; one named in `multiples` learns at that many times the rate."""
     groups: dict[tuple[bool, float], dict] = {}
     for name, tensor in parameters.items():
         matrix, multiple = tensor.ndim >= 2, multiples.get(name, 1.0)
         group = groups.setdefault((matrix, multiple), {"params": [], "weight_decay": weight_decay if matrix else 0.0, "multiple": multiple})
         group["params"].append(tensor)
-    return torch.optim.AdamW(list(groups.values()), lr=0.0, betas=(beta1, beta2), eps=epsilon, fused=True)
+    return list(groups.values())
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from luthier.errors import RecipeError
+from luthier.training.optimizer import groups_of
 
 KINDS = {"adamw_8bit": (8, False), "paged_adamw": (32, True), "paged_adamw_8bit": (8, True)}
 """Bits of a moment, and whether it may be pushed out."""
@@ -61,12 +62,7 @@ def make(
             found = super().get_config(gindex, pindex, group)
             return {**found, "optim_bits": 32} if id(group["params"][pindex]) in exact else found
 
-    groups: dict[tuple[bool, float], dict] = {}
-    for key, tensor in parameters.items():
-        matrix, multiple = tensor.ndim >= 2, multiples.get(key, 1.0)
-        group = groups.setdefault((matrix, multiple), {"params": [], "weight_decay": weight_decay if matrix else 0.0, "multiple": multiple})
-        group["params"].append(tensor)
-    return Blockwise(list(groups.values()), lr=0.0, betas=(beta1, beta2), eps=epsilon, optim_bits=bits, min_8bit_size=SMALL, is_paged=paged)
+    return Blockwise(groups_of(parameters, weight_decay, multiples), lr=0.0, betas=(beta1, beta2), eps=epsilon, optim_bits=bits, min_8bit_size=SMALL, is_paged=paged)
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

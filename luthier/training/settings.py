@@ -16,7 +16,7 @@ class TrainingSettings:
     learning_rate: float | Auto = "auto"
     """Peak learning rate."""
     head_learning_rate: float | Auto = "auto"
-    """Peak learning rate of weights that no file held, such as a new output layer; nothing where the base brings all."""
+    """Peak learning rate of weights that no file held, such as a new output layer; 0: the learning rate, as for all others."""
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
     warmup: float = 0.05

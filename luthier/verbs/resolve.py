@@ -71,8 +71,11 @@ def tokens_per_micro_batch(facts: Circumstances) -> tuple[int, str]:
 
 def head_rate(rate: float, facts: Circumstances) -> tuple[float, str]:
     if not facts.new_head:
-        return rate, "the base brings its output layer: one rate for all"
-    return max(rate, min(HEAD_RATE, HEAD_RATE_BY_WIDTH / facts.width)), "a new output layer starts from nothing and has far to go; the rest is there already"
+        return 0.0, "the base brings its output layer: one rate for all"
+    own = min(HEAD_RATE, HEAD_RATE_BY_WIDTH / facts.width)
+    if own <= rate:
+        return 0.0, "the learning rate is as high as a new output layer needs: one rate for all"
+    return own, "a new output layer starts from nothing and has far to go; the rest is there already"
 
 
 def steps_between_looks(settings: TrainingSettings, facts: Circumstances) -> tuple[int, str]:

@@ -110,7 +110,9 @@ def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens
 
 
 def multiples(language_model: LanguageModel, trainable: Iterable[str], settings: TrainingSettings) -> dict[str, float]:
-    """How many times the learning rate each weight of a new output layer learns at, by name."""
+    """How many times the learning rate each weight of a new output layer learns at, by name; empty where all learn alike."""
+    if not settings.head_learning_rate:
+        return {}
     return dict.fromkeys(new_weights(language_model, trainable), settings.head_learning_rate / settings.learning_rate)
 
 

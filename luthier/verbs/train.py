@@ -431,7 +431,7 @@ class Work:
         respond = asked_as_trained(respond_with(self.task, self.language_model, self.renderer, self.say), self.leading)
         names = without_twice(names, self.leading, self.say)
         tuned = self.compare(["tuned", *names], tuned=respond, scratch=self.scratch)
-        tuned = {name: dataclasses.replace(one, setup_seconds=one.setup_seconds + self.seconds_trained()) if name != "scratch" else one for name, one in tuned.items()}
+        tuned = {name: dataclasses.replace(one, setup_seconds=one.setup_seconds + self.seconds_of_steps()) if name != "scratch" else one for name, one in tuned.items()}
         best = digest(self.data.fingerprint, self.language_model.fingerprint, str(checkpoint.pointed(self.run.path, "best")))
         beside = self.beside.of_tuned(self.language_model, best, {**before, **tuned})
         tuned["tuned"] = self.over_seeds(tuned["tuned"])
@@ -452,10 +452,6 @@ class Work:
         for one in found:
             self.say(Event("note", forecasts.sentence(one), one))
         return [forecasts.more_rows(one) for one in found[:1] if one["worth"]]
-
-    def seconds_trained(self) -> float:
-        """Time of all steps, interruptions apart."""
-        return sum(row["seconds"] for row in self.run.rows("metrics.jsonl") if row["kind"] == "train")
 
     def scratch(self):
         """Train the same architecture from a random start, in a folder of its own below this run, and return how it answers."""

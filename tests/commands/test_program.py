@@ -259,7 +259,7 @@ def test_the_rate_is_that_of_the_work_at_hand(luthier, verb, monkeypatch):
     verb("check", twice)
     lines = luthier("check").err.splitlines()
     assert lines[0].startswith("answers 512/1,000 · 2.6 answers/s") and lines[2] == "answers 1,000/1,000"
-    assert lines[3] == "answers 100/1,000" and lines[4].startswith("answers 200/1,000 · 5")
+    assert lines[3] == "answers 100/1,000" and lines[4].startswith("answers 200/1,000 · 5.0 answers/s")
 
 
 def test_json_is_one_object_on_stdout(luthier, verb):

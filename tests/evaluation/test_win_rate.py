@@ -1,10 +1,7 @@
 """Answer against answer: win rates by scores and by a judge over real HTTP, in both orders, with ties, an interval over prompts, and doubts about the judge."""
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import numpy as np
 import pytest
+from loopback import Judge, answers_in
 
 from luthier.evaluation.judge import Judgement, judge, judgement, laid_out, place_in
 from luthier.evaluation.win_rate import Sides, by_judge, by_scores, win_rate
@@ -14,43 +11,6 @@ from luthier.generation.remote import Endpoint
 QUICK = {"resamples": 400}
 
 
-class JudgeServer:
-    """An OpenAI-compatible judge on the loopback address: `decide(answer A, answer B)` gives its reply."""
-
-    def __init__(self, decide):
-        self.asked = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.append((self.path, body))
-                reply = decide(*answers_in(body["messages"][-1]["content"]))
-                content = json.dumps({"choices": [{"message": {"role": "assistant", "content": reply}}]}).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-
-    def stop(self):
-        self.http.shutdown()
-        self.http.server_close()
-
-
-def answers_in(question: str) -> tuple[str, str]:
-    """Both answers, read as a judge would."""
-    fence = question.split(" request", 1)[0]
-    parts = question.split(fence)
-    return tuple(part.split("\n", 1)[1].rstrip("\n") for part in parts if part.startswith((" answer A\n", " answer B\n")))
-
-
 @pytest.fixture
 def judged_by(monkeypatch):
     """A function from a way to decide to judgements of rows over HTTP; the server is among what it returns."""
@@ -58,7 +18,7 @@ def judged_by(monkeypatch):
     servers = []
 
     def ask(decide, prompts, before, after):
-        servers.append(server := JudgeServer(decide))
+        servers.append(server := Judge(decide))
         endpoint = Endpoint(server.url, "judge")
         return judge(lambda messages: endpoint.ask(messages, max_tokens=16).text, prompts, before, after), server
 

@@ -1,9 +1,6 @@
 """A hosted model asked over a real HTTP server on the loopback address: what is sent, what comes back, and what happens when it does not."""
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
+from loopback import Loopback
 
 from luthier.data.records import Conversation, Labelled, Message
 from luthier.errors import RecipeError, WorkFailed
@@ -17,31 +14,16 @@ from luthier.tasks.classification import PreparedClassification
 from luthier.verbs.materials import endpoint_of, label_in
 
 
-class Server:
+class Server(Loopback):
     """Answers with the last word of the question, or with whatever `answers` holds next."""
 
     def __init__(self):
         self.asked, self.answers = [], []
-        outer = self
+        super().__init__(self.replied)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.append((self.path, dict(self.headers), body))
-                status, headers, content = outer.answers.pop(0) if outer.answers else (200, {}, outer.completion(body))
-                content = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+    def replied(self, path, headers, body):
+        self.asked.append((path, headers, body))
+        return self.answers.pop(0) if self.answers else (200, {}, self.completion(body))
 
     @staticmethod
     def completion(body):
@@ -54,8 +36,7 @@ def server(monkeypatch):
     monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
     found = Server()
     yield found
-    found.http.shutdown()
-    found.http.server_close()
+    found.stop()
 
 
 def test_what_is_sent_and_what_comes_back(server, monkeypatch):

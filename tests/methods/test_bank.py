@@ -34,7 +34,7 @@ def test_each_row_computes_what_its_adapter_computes_alone(tiny_model, tmp_path,
         found = language_model.network(input_ids=PROBE.expand(len(order), -1)).logits
     for row, at in enumerate(order):
         assert (found[row] - wanted[at]).abs().max() < 1e-4
-        assert at == 0 or (wanted[at] - plain).abs().max() > 0.02
+        assert at == 0 or (wanted[at] - plain).abs().max() > 0.05
     for at in (1, 2, 3, 4, 5):  # one adapter alone is added by another way
         with torch.inference_mode(), bank.choose([places[at]]):
             assert (language_model.network(input_ids=PROBE.expand(3, -1)).logits - wanted[at]).abs().max() < 1e-4

@@ -244,12 +244,8 @@ def test_real_models_equal_stock(name, test_data):
     text = "Once upon a time, there was a little girl."
     tokens = language_model.tokenizer(text).input_ids
     assert tokens == AutoTokenizer.from_pretrained(folder)(text).input_ids
-    answers = lambda: [network.eval()(input_ids=torch.tensor([tokens])).logits for network in (language_model.network, stock)]
-    with torch.no_grad():
-        ours, theirs = answers()
+    ours, theirs = (network.eval()(input_ids=torch.tensor([tokens])).logits for network in (language_model.network, stock))
     assert torch.equal(ours, theirs) and language_model.network.dtype == torch.float32
-    learning, theirs = answers()
-    assert torch.allclose(learning, theirs, rtol=1e-5, atol=1e-4), "with gradients, layers may take a shorter way to the same"
     loss = -language_model.head.token_logprobs(language_model.network, torch.tensor([tokens])).sum().item() / (len(tokens) - 1)
     assert loss < 0.7 * math.log(language_model.network.config.vocab_size), "a model that has learned stories finds this one likely"
 

@@ -14,7 +14,7 @@ FILES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))
 def test_a_recipe_is_one(path):
     text = path.read_text()
     made = settings.build(Recipe, settings.parse_yaml(text))
-    assert (made.data.train or made.data.sources) and text.startswith("# ") and len(text.splitlines()) <= 12
+    assert (made.data.train or made.data.sources) and text.startswith("# ") and len(text.splitlines()) <= 10
 
 
 def test_every_task_has_one():

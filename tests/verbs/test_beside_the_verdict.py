@@ -1,10 +1,8 @@
 """Beside the verdict of preferences and rewards: win rates by a score and by a judge over HTTP, forgetting, a reward that is hacked, length and calibration; and in the report."""
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
 
 import pytest
+from loopback import Judge
 from preference_data import pairs, write
 
 import luthier
@@ -41,32 +39,9 @@ def without_the_fresh_process(monkeypatch):
 def judge(monkeypatch):
     """A judge on the loopback address that likes the answer with more letters e; `limit` is how many questions it answers before it falls silent."""
     monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
-    found = SimpleNamespace(asked=[], limit=None)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
-            found.asked.append(question)
-            if found.limit is not None and len(found.asked) > found.limit:
-                self.send_error(500)
-                return
-            fence = question.split(" request", 1)[0]
-            sides = [part for part in question.split(fence) if part.startswith(" answer ")]
-            content = json.dumps({"choices": [{"message": {"content": liked(*(side.split("\n", 1)[1] for side in sides)) if len(sides) == 2 else "tie"}}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    found.url = f"http://127.0.0.1:{http.server_port}/v1"
+    found = Judge(liked)
     yield found
-    http.shutdown()
-    http.server_close()
+    found.stop()
 
 
 def liked(first: str, second: str) -> str:

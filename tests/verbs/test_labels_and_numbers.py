@@ -141,8 +141,9 @@ def test_numbers_over_several_seeds_have_their_intervals_too(tiny_bert, here):
     words = {"model": str(tiny_bert), "task.name": "regression", "training.max_steps": 12, "data.validation": 0.2, **QUICK, "evaluation.seeds": 2, "evaluation.contestants": ["median", "tuned"]}
     luthier.train("stars.jsonl", words, name="seeds")
     run = here / "runs" / "seeds"
-    figures = read_json(run / "evaluation" / "results.json")["contestants"]["tuned"]["metrics"]
-    assert 0 < figures["coverage"]["value"] <= 1
+    tuned = read_json(run / "evaluation" / "results.json")["contestants"]["tuned"]
+    assert 0 < tuned["metrics"]["coverage"]["value"] <= 1
+    assert len(tuned["seeds"]) == 2 and all("coverage" in each for each in tuned["seeds"])
     fitted = [read_json(place / "run.json")["calibration"]["half_width"] for place in (run, run / "seeds" / "18")]
     assert len(set(fitted)) == 2
 
@@ -166,18 +167,9 @@ def test_a_new_output_layer_has_a_rate_of_its_own(tiny_bert, here):
     assert read_json(here / "runs" / "auto" / "run.json")["resolved"]["training.head_learning_rate"]["value"] == 1e-2
 
 
-def test_every_seed_has_its_interval(tiny_model, here):
-    """Over several seeds each model's interval is fitted on validation rows, as the first one's is: coverage is a figure of all of them."""
-    rows = [{"text": f"{'very ' * (number % 5)}good, {number}", "score": 100.0 + 10 * (number % 5)} for number in range(160)]
-    written(here / "stars.jsonl", rows)
-    luthier.train("stars.jsonl", {"model": str(tiny_model("bert")), "task.name": "regression", "training.max_steps": 4, "data.validation": 0.3, **QUICK, "evaluation.seeds": 2}, name="seeds")
-    tuned = read_json(here / "runs" / "seeds" / "evaluation" / "results.json")["contestants"]["tuned"]
-    assert len(tuned["seeds"]) == 2 and all("coverage" in each for each in tuned["seeds"]) and "coverage" in tuned["metrics"]
-    assert read_json(here / "runs" / "seeds" / "seeds" / "18" / "run.json")["calibration"]
-
-
-@pytest.mark.parametrize("width, new, expected", [(32, True, 1e-2), (384, True, 1e-2), (4000, True, 1e-3), (100_000, True, 5e-4), (32, False, 5e-4)])
+@pytest.mark.parametrize("width, new, expected", [(32, True, 1e-2), (384, True, 1e-2), (4000, True, 1e-3), (100_000, True, 0.0), (32, False, 0.0)])
 def test_the_wider_the_base_the_smaller_the_steps_of_its_new_layer(width, new, expected):
+    """0 is one rate for all: what nothing asks for is no copy of the learning rate, which would have to follow it."""
     from luthier.verbs.resolve import Circumstances, head_rate
 
     facts = Circumstances(rows=100, mean_tokens=10.0, target_tokens=0, parameters=10**6, context=512, bf16=False, threads=1, accelerator=False, width=width, new_head=new)

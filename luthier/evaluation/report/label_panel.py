@@ -18,11 +18,16 @@ FEWEST = 20
 def reliability(run: RunFiles, rows: Sequence[dict]) -> list[Block]:
     """The reliability diagram of the tuned model, and what was fitted."""
     pairs = [(sure, float(row.get("answer") == row.get("target"))) for row in rows if (sure := number(row.get("confidence"))) is not None]
+    return sure_and_right(run, pairs, "the tuned model is right on {} of the rows")
+
+
+def sure_and_right(run: RunFiles, pairs: Sequence[tuple[float, float]], says: str) -> list[Block]:
+    """A diagram of (confidence, right or not), what was fitted, and a sentence around `says`, which has a place for the share that is right; nothing of too few."""
     if len(pairs) < FEWEST:
         return []
     sure, right = zip(*pairs)
     bins, error = diagram(sure, right), ece(sure, right).value
-    sentence = f"Where it is said to be {np.mean(sure):.0%} sure, the tuned model is right on {np.mean(right):.0%} of the rows; bins differ by {error:.3f} on average (calibration error). On the dashed line both are equal."
+    sentence = f"Where it is said to be {np.mean(sure):.0%} sure, {says.format(f'{np.mean(right):.0%}')}; bins differ by {error:.3f} on average (calibration error). On the dashed line both are equal."
     blocks: list[Block] = [reliability_picture(bins, sentence)]
     if fitted := word(inner(run.facts, "calibration").get("sentence")):
         blocks.append(Prose(f"Its confidence comes from a {fitted}."))

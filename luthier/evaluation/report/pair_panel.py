@@ -6,9 +6,8 @@ import numpy as np
 from luthier.evaluation.report.document import Block, Notice, Prose, Table
 from luthier.evaluation.report.escape import short
 from luthier.evaluation.report.folder import RunFiles, inner, number, objects, word
-from luthier.evaluation.report.label_panel import FEWEST, reliability_picture
+from luthier.evaluation.report.label_panel import sure_and_right
 from luthier.evaluation.report.pictures import cloud, shares
-from luthier.metrics.calibration import diagram, ece
 
 SHOWN = 6
 
@@ -45,15 +44,7 @@ def margins(known: Sequence[tuple[float, float, dict]]):
 def sureness(run: RunFiles, rows: Sequence[dict]) -> list[Block]:
     """How often the preferred answer is the chosen one, by how surely it is preferred."""
     pairs = [(max(share, 1 - share), float(row.get("answer") == "chosen")) for row in rows if (share := number(row.get("confidence"))) is not None]
-    if len(pairs) < FEWEST:
-        return []
-    sure, was_right = zip(*pairs)
-    bins, error = diagram(sure, was_right), ece(sure, was_right).value
-    sentence = f"Where it is said to be {np.mean(sure):.0%} sure, the answer that it prefers is the chosen one in {np.mean(was_right):.0%} of the pairs; bins differ by {error:.3f} on average (calibration error)."
-    blocks: list[Block] = [reliability_picture(bins, sentence)]
-    if fitted := word(inner(run.facts, "calibration").get("sentence")):
-        blocks.append(Prose(f"Its confidence comes from a {fitted}."))
-    return blocks
+    return sure_and_right(run, pairs, "the answer that it prefers is the chosen one in {} of the pairs")
 
 
 # ---- answers ------------------------------------------------------------------------------------
