@@ -32,7 +32,7 @@ from luthier.training.optimizer import adamw
 from luthier.training.schedule import Schedule
 from luthier.verbs.stages import open_recipe
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.train import Work
+from luthier.verbs.work import Work
 
 SPRUCE = Path(luthier.__file__).parent / "models" / "spruce"
 PAIRS = "preference/rasbt__LLMs-from-scratch/ch07/04_preference-tuning-with-dpo/instruction-data-with-preference.json"

@@ -23,7 +23,7 @@ from luthier.runs.events import silent
 from luthier.settings.reading import read_word
 from luthier.verbs.stages import open_recipe
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.train import Work
+from luthier.verbs.work import Work
 
 FILES = {
     "hh": "preference/anthropics__hh-rlhf/harmless-base/test.jsonl.gz",

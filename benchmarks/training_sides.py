@@ -56,10 +56,10 @@ class Clock:
 # ---- the sides ----------------------------------------------------------------------------------
 def luthier(asked: dict, clock: Clock):
     """`luthier train` without its verdict: data, tokens, the loop with its log, and the checkpoint at the end."""
-    import luthier.verbs.train as verb
     from luthier.runs import folder as runs
     from luthier.verbs.stages import open_recipe
     from luthier.verbs.stopping import Stopping
+    from luthier.verbs.work import Work
 
     def hear(event) -> None:
         if event.kind == "phase" and event.data.get("name") == "training":
@@ -80,7 +80,7 @@ def luthier(asked: dict, clock: Clock):
     recipe, _ = open_recipe(path, [f"{key}={value}" for key, value in told.items()], lambda event: None)
     run = runs.create()
     with run.lock(), Stopping() as stopping:
-        done = verb.Work(run, recipe, hear, stopping)
+        done = Work(run, recipe, hear, stopping)
         done.trained()
     yield done.network
 

@@ -24,7 +24,7 @@ from luthier.verbs.comparing import chosen_rows
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import open_recipe, respond_with
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.train import Work
+from luthier.verbs.work import Work
 
 SHARES = (0.1, 0.25, 0.5)
 MOST_ROWS = 100

@@ -14,6 +14,7 @@ from luthier.evaluation.report import write_report
 from luthier.evaluation.results import Result
 from luthier.files import digest, read_json, write_json
 from luthier.runs.events import Say, silent
+from luthier.verbs.children import joined, measured_again
 from luthier.verbs.comparing import chosen_rows, compare, conclude
 from luthier.verbs.harness import ask, refuse_unready
 from luthier.verbs.leading import asked_as_trained, without_twice
@@ -22,10 +23,10 @@ from luthier.verbs.opening import Opened, open_run
 from luthier.verbs.probing import examine, keep, model_of
 from luthier.verbs.probing import sweep as swept
 from luthier.verbs.results import RunResult
-from luthier.verbs.stages import DEMONSTRATION, respond_with
+from luthier.verbs.stages import DEMONSTRATION, embedder, respond_with
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.train import Work, embedder, joined
 from luthier.verbs.winning import Beside, as_written
+from luthier.verbs.work import Work
 
 SWEPT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of the way from base to tuned that a sweep looks at."""
@@ -91,7 +92,7 @@ def again_over_seeds(base: Opened, first: Result, say: Say) -> list[Result]:
     if base.recipe.evaluation.seeds == 1:
         return [first]
     with Stopping() as stopping:
-        return Work(base.run, base.recipe, say, stopping).measured_again(first)
+        return measured_again(Work(base.run, base.recipe, say, stopping), first)
 
 
 def lost(base: Opened, tuned: Opened, results: dict, train: Sequence, test: Sequence, validation: Sequence, names: Sequence[str], sweep: bool, say: Say, others: Sequence = ()) -> dict:

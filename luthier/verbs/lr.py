@@ -20,7 +20,7 @@ from luthier.training.schedule import Exponential
 from luthier.verbs.results import Answered
 from luthier.verbs.stages import multiples, open_recipe
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.train import Work
+from luthier.verbs.work import Work
 
 BROKEN = 4.0
 """Times the best smoothed loss at which going on teaches nothing."""

@@ -18,7 +18,8 @@ from luthier.verbs.recipe import Recipe
 from luthier.verbs.results import RunResult
 from luthier.verbs.stages import open_recipe
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.train import Work, train
+from luthier.verbs.train import train
+from luthier.verbs.work import Work
 
 BATCHES = (4, 8, 16, 32)
 RANKS = (4, 8, 16, 32, 64)

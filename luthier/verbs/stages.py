@@ -246,3 +246,10 @@ def default_rate(recipe: Recipe, parameters: int) -> tuple[float, str]:
 
 def finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def embedder(language_model, renderer):
+    """Frozen embeddings of texts, for encoders."""
+    from luthier.models.embedding import embed
+
+    return (lambda texts: embed(language_model, [renderer.text(text) for text in texts])) if renderer.head == "sequence_class" else None

@@ -28,9 +28,9 @@ from luthier.verbs.leading import asked_as_trained
 from luthier.verbs.materials import gather
 from luthier.verbs.opening import Opened, open_run
 from luthier.verbs.results import Answered
-from luthier.verbs.stages import respond_with
+from luthier.verbs.stages import embedder, respond_with
 from luthier.verbs.stopping import Stopping
-from luthier.verbs.train import Work, embedder
+from luthier.verbs.work import Work
 
 LEFT_OUT = ("scratch",)
 """Contestants whose making is a training of its own."""

@@ -23,7 +23,7 @@ RECIPE = {
 def test_the_true_winner_is_named_in_95_percent_of_60_runs(tmp_path, monkeypatch, capsys):
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     base = Path(os.environ.get("LUTHIER_CONSTRUCTED_BASE") or tmp_path / "base")
     if not base.exists():
         make_base(base, steps=1500)

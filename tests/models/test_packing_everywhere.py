@@ -39,5 +39,5 @@ def test_packing_is_refused_where_texts_would_see_each_other(tiny_model, tmp_pat
     with pytest.raises(RecipeError, match="see each other") as caught:
         luthier.train("chats.jsonl", words, name="packed")
     assert caught.value.code == "R158"
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     luthier.train("chats.jsonl", {**words, "model": str(tiny_model("llama"))}, name="apart")

@@ -151,7 +151,7 @@ def test_the_prompt_of_training_is_the_prompt_of_prediction(pieces):
 def test_from_a_file_to_an_answer(pieces, tmp_path, monkeypatch):
     """An encoder-decoder whose tokenizer is a SentencePiece file learns, is saved, and writes an answer that ends."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     rows = [{"source": f"the {colour} {thing} no. {number}", "target": colour} for number in range(5) for colour in COLOURS for thing in THINGS]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = {

@@ -155,7 +155,7 @@ def trained(tmp_path_factory, tiny_model):
             path.write_text(json.dumps({"model": recipe.pop("model"), "task": recipe.pop("task")}))
             with pytest.MonkeyPatch.context() as patch:  # for this training only: what a session sets, every later test would live in
                 patch.setenv("LUTHIER_RUNS", str(folder / "runs"))
-                patch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+                patch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
                 made[kind] = str(folder / "runs" / train(path, recipe, name=kind).run)
         return made[kind]
 

@@ -99,7 +99,7 @@ def test_a_run_is_killed_and_goes_on_with_the_same_bits(tmp_path, monkeypatch, t
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(quantised, "SMALL", 512)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     rows = [{"messages": [{"role": "user", "content": f"where is {number}?"}, {"role": "assistant", "content": f"here {number % 4}"}]} for number in range(40)]
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = {

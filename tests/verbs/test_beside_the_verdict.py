@@ -32,7 +32,7 @@ def rows(path: str) -> list[dict]:
 @pytest.fixture(autouse=True)
 def without_the_fresh_process(monkeypatch):
     """The save-and-reload check starts a process that imports every library; it has tests of its own."""
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamp
 
 def test_a_longer_training_is_better_and_the_recipe_says_why(base, chats, here, monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     for name, steps in (("short", 2), ("long", 60)):
         luthier.train(chats, {"model": str(base), **QUICK, "training.learning_rate": 1e-2, "training.max_steps": steps}, name=name)
     found = luthier.compare("short", "long").to_dict()

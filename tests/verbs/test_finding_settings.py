@@ -15,7 +15,7 @@ QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamp
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
 
 
 def test_advice_then_training_then_the_forecast_is_held_against_what_happened(base, chats, here):

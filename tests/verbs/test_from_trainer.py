@@ -71,7 +71,7 @@ def test_other_columns_beside_a_text_are_no_labels(here, bare_gpt2):
 
 @pytest.mark.parametrize("recipe, headline", [("reviews-text.yaml", "bits_per_character"), ("reviews-sentiment.yaml", "macro_f1")])
 def test_both_recipes_train_and_end_in_a_verdict(reviews, bare_gpt2, here, monkeypatch, recipe, headline):
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     done = luthier.train(FOLDER / recipe, {"data.train": str(reviews), "model": str(bare_gpt2), "training.max_steps": 6, "training.threads": 1, "evaluation.resamples": 200})
     assert done.verdict["metric"] == headline and done.verdict["n"] > 5
     steps = [row for row in map(json.loads, (Path(done.folder) / "metrics.jsonl").read_text().splitlines()) if row["kind"] == "train"]

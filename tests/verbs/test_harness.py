@@ -15,7 +15,7 @@ QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamp
 
 def test_the_harness_is_asked_of_both(base, chats, here, monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     luthier.train(chats, {"model": str(base), **QUICK, "method": "lora"}, name="asked")
     monkeypatch.setattr("luthier.verbs.harness.PACKAGE", "no_such_package")
     with pytest.raises(RecipeError, match="not installed") as error:

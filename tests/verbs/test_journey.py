@@ -21,7 +21,7 @@ def one_thread():
 @pytest.fixture
 def no_fresh_process(monkeypatch):
     """The reload check has tests of its own; here it would only cost the import of every library."""
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
 
 
 def ledger_balances(ledger):
@@ -100,7 +100,7 @@ def test_an_encoder_gets_a_head(tiny_bert, tickets, here, no_fresh_process):
 
 
 def test_a_run_that_fails_leaves_a_report(base, here, tickets, monkeypatch):
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": False, "sentence": "the saved model is NOT the one in memory"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": False, "sentence": "the saved model is NOT the one in memory"})
     with pytest.raises(WorkFailed, match="NOT the one in memory"):
         luthier.train(tickets, {"model": str(base), "training.max_steps": 1, "evaluation.contestants": ["majority", "tuned"], **QUICK}, name="broken")
     run = Run(here / "runs" / "broken")

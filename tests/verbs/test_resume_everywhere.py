@@ -152,7 +152,7 @@ def walk(cells, tiny_model, here) -> list[str]:
 @pytest.fixture(autouse=True)
 def one_thread_and_no_fresh_process(monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
 
 
 def test_the_covering_set_covers():

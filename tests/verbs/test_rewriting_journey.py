@@ -21,7 +21,7 @@ def notes(tmp_path):
 
 @pytest.fixture
 def no_fresh_process(monkeypatch):
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
 
 
 @pytest.mark.parametrize("name, method", [("t5", "lora"), pytest.param("bart", "full", marks=pytest.mark.nightly)])

@@ -27,7 +27,7 @@ def leaked(text: str, count: int) -> int:
 @pytest.fixture
 def told(base, here, monkeypatch):
     """Train on a thousand marked rows through the program; returns what it printed and the run."""
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     marked_rows(here / "rows.jsonl", 1000)
     words = ["train", str(here / "rows.jsonl"), f"model={base}", "task=chat", "method=full", "training.max_steps=4", "training.evaluate_every=2", "training.batch_size=8", "training.threads=1",
              "training.validation_rows=4", "evaluation.contestants=[majority,tuned]", "evaluation.max_rows=10", "evaluation.max_new_tokens=8", "evaluation.resamples=200", "--name", "marked"]

@@ -30,7 +30,7 @@ def rows(path, made):
 @pytest.fixture
 def run(base, here, monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     rows(here / "colours.jsonl", [talk(thing, at, OLD[thing]) for at in range(40) for thing in THINGS])
     (here / "papers.md").write_text("\n\n".join(f"The {thing} is {colour}." for thing, colour in OLD.items()))
     luthier.train("colours.jsonl", {"model": str(base), **QUICK, "retrieval.documents": str(here / "papers.md")}, name="colours")
@@ -91,7 +91,7 @@ def test_a_change_that_cannot_be_read_is_told(run, change, here):
 def test_the_sample_shop_changes_by_itself(here, monkeypatch):
     """A run on the shop that ships needs no folder: its facts change, its papers are indexed anew, and the base that ships is asked."""
     torch.set_num_threads(1)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     monkeypatch.setattr("luthier.verbs.tables.COUNT", 3)
     data = samples.write(here / "shop", kind="chat", rows=60, seed=1)
     recipe = {"model": "spruce", "task": "chat", "task.truth": str(here / "shop" / "truth.jsonl"), "method": "lora", "training.threads": 1, "training.precision": "fp32", "training.max_steps": 1, "training.validation_rows": 1}

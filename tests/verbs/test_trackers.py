@@ -153,7 +153,7 @@ def test_a_broken_tracker_is_told_once_and_left(run, monkeypatch):
 
 def test_a_real_training_is_followed_and_nobody_else_is_asked(base, chats, here, monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr("luthier.verbs.train.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
+    monkeypatch.setattr("luthier.verbs.work.fresh_check", lambda *_, **__: {"ok": True, "sentence": "not checked here"})
     asked = []
     for name in ("mlflow", "wandb", "trackio"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -10,8 +10,7 @@ from luthier.data.settings import ACCEPTED
 from luthier.errors import DataError, RecipeError
 from luthier.files import read_json
 from luthier.preparation import checks
-from luthier.verbs import train as training
-from luthier.verbs import vetting
+from luthier.verbs import vetting, work
 
 QUICK = {"training.threads": 1, "training.precision": "fp32", "evaluation.resamples": 200, "training.epochs": 1, "evaluation.contestants": ["majority", "tuned"]}
 
@@ -28,7 +27,7 @@ def echoes(tmp_path):
 
 
 def test_an_error_of_the_doctor_stops_training_before_a_base_is_loaded(base, echoes, here, monkeypatch):
-    monkeypatch.setattr(training, "load_base", lambda *given, **more: pytest.fail("a base was loaded"))
+    monkeypatch.setattr(work, "load_base", lambda *given, **more: pytest.fail("a base was loaded"))
     with pytest.raises(DataError) as told:
         luthier.train(echoes, {"model": str(base), **QUICK})
     assert told.value.code == "D142" and "data.accept=[D142]" in told.value.hint and told.value.exit_code == 1
