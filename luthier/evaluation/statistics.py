@@ -20,6 +20,8 @@ from luthier.metrics.metric import Metric
 Kind = Literal["percentile", "bca"]
 CHUNK_CELLS = 4_000_000
 """Most cells of one block of draws; bounds memory, and changes no figure."""
+RIGHT_OR_WRONG = ("accuracy", "exact_match", "correct", "json_match")
+"""Figures that are the mean of rows that are right or wrong."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +123,11 @@ def expanded(confidence: float, num_rows: int) -> float:
 
 
 def bca_shares(values_R: np.ndarray, value: float, jackknife_N: np.ndarray, share: float) -> tuple[float, float] | None:
-    """The shares that correct for bias and skew; None where the resamples all lie on one side or leaving a row out changes nothing."""
+    """The shares that correct for bias and skew; None where the resamples all lie on one side, leaving a row out changes nothing, or so few rows are there that no share is left to cut off."""
     below = (values_R < value).mean() + (values_R == value).mean() / 2
     away_N = jackknife_N.mean() - jackknife_N
     spread = (away_N**2).sum() ** 1.5
-    if not 0 < below < 1 or not np.isfinite(spread) or spread < 1e-300:
+    if not 0 < below < 1 or not np.isfinite(spread) or spread < 1e-300 or share == 0:
         return None
     bias, acceleration = stats.norm.ppf(below), (away_N**3).sum() / (6 * spread)
     shifted = bias + stats.norm.ppf([share, 1 - share])
@@ -181,8 +183,8 @@ def difference_without_spread(value: float, first: Metric, second: Metric, confi
 
 
 def no_difference(first: Metric, second: Metric, *, resamples: int = 2000, seed: int = 0) -> tuple[str, float]:
-    """The test that fits: exact McNemar for accuracy and exact match, approximate randomisation for every other figure."""
-    if first.name in ("accuracy", "exact_match") and all(set(np.unique(one.per_row)) <= {0.0, 1.0} for one in (first, second)):
+    """The test that fits: exact McNemar for figures of right and wrong rows, approximate randomisation for every other figure."""
+    if first.name in RIGHT_OR_WRONG and all(set(np.unique(one.per_row)) <= {0.0, 1.0} for one in (first, second)):
         return "exact McNemar", mcnemar(first.per_row, second.per_row)
     return "approximate randomisation", randomisation(first, second, rounds=resamples, seed=seed)
 

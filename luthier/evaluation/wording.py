@@ -15,6 +15,8 @@ METRIC_WORDS = {
     "bleu": "BLEU",
     "chrf": "chrF",
     "exact_match": "exact match",
+    "correct": "answer accuracy",
+    "json_match": "JSON match",
     "perplexity": "perplexity",
     "pseudo_perplexity": "pseudo-perplexity",
     "masked_accuracy": "masked accuracy",

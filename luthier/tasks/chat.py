@@ -1,14 +1,15 @@
 """Chat: answer the last turn of a conversation; earlier turns are context, and every assistant turn is learned."""
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from luthier.data.records import Conversation, Message
 from luthier.data.samples import truth
 from luthier.errors import DataError, RecipeError
-from luthier.metrics import language, text
-from luthier.metrics.metric import mean
+from luthier.metrics import conclusions, language, text
+from luthier.metrics.metric import Metric, mean
 from luthier.runs.events import Say, silent
 from luthier.tasks.answers import Answer
 
@@ -22,21 +23,47 @@ def last_turn(record: Conversation) -> int:
     return turns[-1]
 
 
+def where(record: Conversation) -> str:
+    """Where a record stands, for an error."""
+    return f" ({record.origin.file}, row {record.origin.row})" if record.origin else ""
+
+
 @dataclass
 class Chat:
     """Learns to answer as the assistant of the given conversations."""
 
     name: ClassVar[str] = "chat"
     record: ClassVar[type] = Conversation
-    headline: ClassVar[str] = "rouge_l"
     writes: ClassVar[bool] = True
 
     truth: str = ""
     """File of truths, one JSON object a line, as the samples have beside them: answers are then also scored as right or wrong."""
+    answer: str = ""
+    """Regular expression that finds what an answer comes to (`#### (.+)`, `answer is ([A-E])`): answers whose last match equals the target's are `correct`."""
+    measure: Literal["rouge_l", "chrf", "exact_match", "correct", "json_match"] = "rouge_l"
+    """The figure that decides. `correct` needs `answer` or `truth`; `json_match` data whose answers are all JSON objects or lists."""
+
+    @property
+    def headline(self) -> str:
+        """The figure that decides."""
+        return self.measure
 
     def prepared(self, *, labels: Sequence[str] = (), max_new_tokens: int = 128) -> "PreparedChat":
         """The task with what the data and the recipe settle."""
-        return PreparedChat(self.truth, max_new_tokens)
+        if self.answer:
+            self.pattern()
+        if self.measure == "correct" and not (self.answer or self.truth):
+            raise RecipeError("task.measure=correct does not say what is right", code="R203", field="task.answer", hint="task.answer='#### (.+)' names what must be the same as in the target")
+        if self.answer and self.truth:
+            raise RecipeError("task.answer and task.truth both say what is right", code="R203", field="task.answer", hint="keep one of them")
+        return PreparedChat(self.truth, self.answer, self.measure, max_new_tokens)
+
+    def pattern(self) -> re.Pattern:
+        """What finds the end of an answer; RecipeError where it is no regular expression."""
+        try:
+            return re.compile(self.answer)
+        except re.error as error:
+            raise RecipeError(f"task.answer is no regular expression: {error}", code="R203", field="task.answer", hint=r"for example '#### (.+)' or 'answer is \(?([A-E])'") from None
 
     def head(self, kind: str) -> str:
         if kind != "decoder":
@@ -68,12 +95,27 @@ class Chat:
 
     def score(self, answers: Sequence[Answer], records: Sequence[Conversation]) -> dict:
         targets, written = [self.target(record) for record in records], [answer.text for answer in answers]
-        metrics = {"rouge_l": text.rouge_l(targets, written), "chrf": text.chrf(targets, written), "exact_match": text.exact_match(targets, written)}
+        metrics = text.answers(targets, written)
         if all(answer.nll is not None for answer in answers):
             metrics["perplexity"] = language.perplexity([answer.nll for answer in answers], [answer.learned_tokens for answer in answers])
         if self.truth:
             metrics["correct"] = mean("correct", self.rights(records, written))
+        if self.answer:
+            metrics["correct"] = self.concluded(records, targets, written)
+        if (same := conclusions.json_match(targets, written)) is not None:
+            metrics["json_match"] = same
+        elif self.measure == "json_match":
+            plain = next(record for record, target in zip(records, targets) if conclusions.structured(target) is None)
+            raise DataError(f"an answer to compare with is no JSON object or list{where(plain)}", code="D137", field="task.measure", hint="choose another task.measure, or repair the row")
         return metrics
+
+    def concluded(self, records: Sequence[Conversation], targets: Sequence[str], written: Sequence[str]) -> Metric:
+        """Share of answers that come to what the target comes to; DataError names a target in which the pattern finds nothing."""
+        pattern = self.pattern()
+        for record, target in zip(records, targets, strict=True):
+            if conclusions.conclusion(target, pattern) is None:
+                raise DataError(f"task.answer finds nothing in an answer to compare with{where(record)}", code="D137", field="task.answer", hint=f"the answer ends: …{target[-60:]!r}")
+        return conclusions.correct(targets, written, pattern)
 
     def rights(self, records: Sequence[Conversation], written: Sequence[str]) -> list[float]:
         """1 where an answer states just the facts that its truth demands; DataError where a question has no truth."""

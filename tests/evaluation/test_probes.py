@@ -17,7 +17,7 @@ from luthier.tasks.chat import PreparedChat
 from luthier.tasks.classification import PreparedClassification
 
 LABELS = PreparedClassification(labels=["good", "bad"])
-CHAT = PreparedChat("", 30)
+CHAT = PreparedChat(max_new_tokens=30)
 
 
 def talk(question, answer):

@@ -50,7 +50,7 @@ def test_what_is_sent_and_what_comes_back(server, monkeypatch):
 
 def test_as_a_contestant_of_chat_with_its_price(server):
     record = Conversation((Message("user", "what is it"), Message("assistant", "it")))
-    respond = endpoint_of(EndpointSettings(server.url, "small"), PreparedChat("", 20), silent)
+    respond = endpoint_of(EndpointSettings(server.url, "small"), PreparedChat(max_new_tokens=20), silent)
     one = contestants.make("endpoint", endpoint=respond)
     answer = one.answer([record])[0]
     assert (answer.text, answer.tokens_in, answer.tokens_out) == ("it", 11, 2)

@@ -10,7 +10,7 @@ from luthier.evaluation.report.pictures import Bar, intervals
 from luthier.evaluation.wording import LOWER_IS_BETTER, figure, metric_words, percent, seconds
 
 SHOWN, WORST = 8, 5
-RIGHT_OR_WRONG = {"macro_f1", "weighted_f1", "accuracy", "exact_match", "preference_accuracy"}
+RIGHT_OR_WRONG = {"macro_f1", "weighted_f1", "accuracy", "preference_accuracy"}
 LONGEST_SHOWN = 700
 """Characters of a text shown in an example."""
 
