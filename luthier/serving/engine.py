@@ -185,6 +185,8 @@ class Engine:
         self.beat, began, before = time.monotonic(), time.monotonic(), self.written
         while self.notes:
             function, future = self.notes.popleft()
+            if not future.set_running_or_notify_cancel():  # nobody waits for it any more
+                continue
             try:
                 future.set_result(function())
             except BaseException as error:  # the one who asked for it gets it

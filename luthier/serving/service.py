@@ -59,6 +59,10 @@ class Service:
             raise ApiError(400, f"{model.id} {why}; ask it at /classify", param="model", code="not_a_text_model")
         return model
 
+    async def drop(self, model: Model) -> None:
+        """Take a name away. It answers no more once this returns: whoever is told so may ask at once."""
+        await asyncio.wrap_future(self.engine.call(lambda: self.engine.drop(model.id)))
+
     def maker(self, model: Model) -> GrammarMaker:
         """What makes grammars for a model's tokenizer."""
         key = id(model.host)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from saved_adapters import saved_adapter
 
 from luthier.methods.bank import Bank
@@ -18,6 +19,14 @@ from luthier.serving.settings import ServerSettings
 from luthier.tasks import TASKS
 
 REAL = Path(os.environ.get("LUTHIER_TEST_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    """`serve` takes all cores for its process; the tests behind it keep what they began with."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @dataclass

@@ -43,7 +43,7 @@ async def remove(request: Request, name: str) -> dict:
         raise ApiError(403, "this key may not remove that model", code="missing_scope")
     if found.parent is None:
         raise ApiError(409, f"{found.id} is a base; its adapters need it", param="model", code="in_use")
-    service.engine.call(lambda: service.engine.drop(found.id))
+    await service.drop(found)
     if "tuning" in service.more and found.facts.get("run"):
         service.more["tuning"].store.move(found.facts["run"], ("succeeded",), removed=1)
     return {"id": found.id, "object": "model", "deleted": True}

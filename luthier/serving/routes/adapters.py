@@ -29,16 +29,16 @@ async def load(request: Request) -> dict:
         raise ApiError(400, "lora_path names a run of this server, and no path", param="lora_path", code="invalid_value")
     if not NAME.fullmatch(wanted.lora_name):
         raise ApiError(400, "lora_name must be letters, digits and . _ : @ / -", param="lora_name", code="invalid_value")
-    there = service.registry.find(wanted.lora_name)
-    if there is not None and (not wanted.load_inplace or there.parent is None):
-        raise ApiError(409, f"{wanted.lora_name} answers already", param="lora_name", code="in_use")
-    return told(await run_in_threadpool(put, service, wanted.lora_path, wanted.lora_name))
+    return told(await run_in_threadpool(put, service, wanted.lora_path, wanted.lora_name, in_place=bool(wanted.load_inplace)))
 
 
-def put(service: Service, run: str, name: str):
-    """Open a run in the engine's thread and give it the name; returns its model."""
+def put(service: Service, run: str, name: str, *, in_place: bool):
+    """Open a run in the engine's thread and give it the name; returns its model. Looked at there too: of two who want a name at once, one gets it."""
 
     def opened():
+        there = service.registry.find(name)
+        if there is not None and (not in_place or there.parent is None):
+            raise ApiError(409, f"{name} answers already", param="lora_name", code="in_use")
         model = service.more["open"](run)
         model.id = name
         service.engine.put(model)
@@ -52,12 +52,12 @@ def put(service: Service, run: str, name: str):
 
 @router.post("/v1/unload_lora_adapter")
 async def unload(request: Request) -> dict:
-    """Take an adapter away; requests at hand finish on it."""
+    """Take an adapter away; requests at hand finish on it, and none begins on it once this is answered."""
     service, wanted = service_of(request), await parsed(request, UnloadRequest)
     found = service.registry.find(wanted.lora_name)
     if found is None:
         raise ApiError(404, f"there is no model {wanted.lora_name[:80]!r}", param="lora_name", code="model_not_found")
     if found.parent is None:
         raise ApiError(409, f"{found.id} is a base; its adapters need it", param="lora_name", code="in_use")
-    service.engine.call(lambda: service.engine.drop(found.id))
+    await service.drop(found)
     return {"id": found.id, "object": "model", "deleted": True}
