@@ -199,6 +199,12 @@ async def left(request: Request) -> None:
         pass
 
 
+def fingerprint(model: Model) -> dict:
+    """What base and data an answer came from, where that is known: the public document has no null there."""
+    known = model.facts.get("fingerprint")
+    return {"system_fingerprint": known} if known else {}
+
+
 def new_id(kind: str) -> str:
     return f"{kind}-{secrets.token_hex(16)}"
 

@@ -116,7 +116,7 @@ def test_a_bad_file_is_told_with_its_line(tuner):
     [
         ({"method": {"type": "reinforcement"}}, "method.type"), ({"method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 0}}}}, "method"), ({"model": "gpt-4o"}, "model"),
         ({"training_file": "file-none"}, "training_file"), ({"suffix": "../x"}, "suffix"), ({"integrations": [{"type": "wandb", "wandb": {"project": "x"}}]}, "integrations"),
-        ({"extra_body": {"priority": 1}}, "priority"), ({"hyperparameters": {"beta": 0.1}}, "hyperparameters"),
+        ({"extra_body": {"priority": 1}}, "priority"), ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}}, "method"), ({"hyperparameters": {"beta": 0.1}}, "hyperparameters"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_its_name(tuner, more, param):
@@ -126,6 +126,27 @@ def test_what_cannot_be_is_refused_by_its_name(tuner, more, param):
         client.fine_tuning.jobs.create(**{"model": "wordy", "training_file": there, **more})
     assert refused.value.param.startswith(param)
     assert_shape("error", refused.value.response.json())
+
+
+def test_lists_of_files_are_whole_and_ordered(tuner):
+    """With the fields that the public document asks for, also where nothing is listed; what a list does not know is refused."""
+    client = tuner.client()
+    kept = [client.files.create(file=(f"{number}.jsonl", io.BytesIO(rows(2))), purpose="fine-tune").id for number in range(3)]
+    body = json.loads(client.files.with_raw_response.list(limit=2).http_response.content)
+    assert set(body) == {"object", "data", "has_more", "first_id", "last_id"} and body["has_more"] is True
+    assert [body["first_id"], body["last_id"]] == [item["id"] for item in body["data"]] and len(body["data"]) == 2
+    empty = json.loads(client.files.with_raw_response.list(purpose="batch").http_response.content)
+    assert empty == {"object": "list", "data": [], "has_more": False, "first_id": "", "last_id": ""}
+    down, up = [[file.id for file in client.files.list(order=order)] for order in ("desc", "asc")]
+    assert down == up[::-1] and set(kept) < set(down), "both ways, through the client's own paging"
+    for query, param in (({"before": "x"}, "before"), ({"order": "up"}, "order"), ({"limit": "0"}, "limit")):
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.files.list(extra_query=query)
+        assert refused.value.param == param
+    with pytest.raises(openai.BadRequestError, match="metadata"):
+        client.fine_tuning.jobs.list(extra_query={"metadata[who]": "me"})
+    for number in kept:
+        client.files.delete(number)
 
 
 def test_other_purposes_and_empty_files_are_refused(tuner):

@@ -6,12 +6,14 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from luthier.serving.door import needs
-from luthier.serving.service import Service, new_id, refuse, service_of, stream_error, visitor_of, while_there
+from luthier.serving.service import Service, fingerprint, new_id, refuse, service_of, stream_error, visitor_of, while_there
 from luthier.serving.shapes import ChatRequest, parsed
 from luthier.serving.toolcalls import parse, takes_tools
 from luthier.serving.writing import Trimmer, Writing, chat_logprobs, grammar_of, schema_of
 
 router = APIRouter(dependencies=[Depends(needs("inference"))])
+END = "data: [DONE]\n\n"
+"""The last event of a stream."""
 
 
 @router.post("/v1/chat/completions")
@@ -56,7 +58,7 @@ class Chat:
         """The passages that the answer was given, beside OpenAI's fields where there are some."""
 
     def head(self, kind: str) -> dict:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.wanted.model, "system_fingerprint": self.writing.model.facts.get("fingerprint")}
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.wanted.model, **fingerprint(self.writing.model)}
 
     def message(self, number: int) -> tuple[dict, str]:
         """The message of an answer that has ended, and how it ended."""
@@ -91,23 +93,21 @@ class Chat:
                         taken = True
                         yield ""
                         continue
+                    opening = []
                     if first:
                         self.service.figures.first.labels(self.writing.model.id).observe(time.monotonic() - began)
-                        for number in range(len(trimmers)):
-                            yield self.chunk(number, {"role": "assistant", "content": "", "refusal": None}, None, None, with_usage)
+                        opening = [self.chunk(number, {"role": "assistant", "content": "", "refusal": None}, None, None, with_usage) for number in range(len(trimmers))]
                         first = False
-                    for chunk in self.chunks(event, trimmers, with_usage):
-                        yield chunk
+                    if told := "".join([*opening, *self.chunks(event, trimmers, with_usage)]):
+                        yield told  # all of one event in one write
         except Exception as error:
             if not taken:
                 raise
-            yield sse(stream_error(error))
+            yield sse(stream_error(error)) + END
         else:
             usage = self.writing.usage
             self.service.figures.wrote(self.writing.model.id, usage, [answer.finish for answer in self.writing.answers])
-            if with_usage:
-                yield sse({**self.head("chat.completion.chunk"), "choices": [], "usage": usage, **self.cited})
-        yield "data: [DONE]\n\n"
+            yield (sse({**self.head("chat.completion.chunk"), "choices": [], "usage": usage, **self.cited}) if with_usage else "") + END
 
     def chunks(self, event: tuple, trimmers: list[Trimmer], with_usage: bool):
         """The chunks of one event; an answer that may hold calls of tools is told when it is whole."""

@@ -6,8 +6,8 @@ from fastapi.responses import JSONResponse
 
 from luthier.serving.door import needs
 from luthier.serving.refusals import ApiError
-from luthier.serving.routes.chat import sse
-from luthier.serving.service import Service, new_id, refuse, service_of, stream_error, visitor_of, while_there
+from luthier.serving.routes.chat import END, sse
+from luthier.serving.service import Service, fingerprint, new_id, refuse, service_of, stream_error, visitor_of, while_there
 from luthier.serving.shapes import CompletionRequest, parsed
 from luthier.serving.writing import Writing, completion_logprobs
 
@@ -55,7 +55,7 @@ class Completion:
         self.offsets = [0] * len(writing.answers)
 
     def head(self) -> dict:
-        return {"id": self.id, "object": "text_completion", "created": self.created, "model": self.wanted.model, "system_fingerprint": self.writing.model.facts.get("fingerprint")}
+        return {"id": self.id, "object": "text_completion", "created": self.created, "model": self.wanted.model, **fingerprint(self.writing.model)}
 
     def choice(self, number: int, text: str, finish: str | None, likelihoods) -> dict:
         told = None
@@ -91,10 +91,8 @@ class Completion:
         except Exception as error:
             if not taken:
                 raise
-            yield sse(stream_error(error))
+            yield sse(stream_error(error)) + END
         else:
             usage = self.writing.usage
             self.service.figures.wrote(self.writing.model.id, usage, [answer.finish for answer in self.writing.answers])
-            if with_usage:
-                yield sse({**self.head(), "choices": [], "usage": usage})
-        yield "data: [DONE]\n\n"
+            yield (sse({**self.head(), "choices": [], "usage": usage}) if with_usage else "") + END

@@ -131,8 +131,13 @@ class Form:
 @router.get("/v1/files")
 async def files(request: Request) -> dict:
     found = tuning_of(request).store.files(visitor_of(request).name)
-    purpose = request.query_params.get("purpose")
-    return page(request, [file_shape(item) for item in found if purpose in (None, item.purpose)], most=10_000)
+    purpose, order = request.query_params.get("purpose"), request.query_params.get("order", "desc")
+    if order not in ("asc", "desc"):
+        raise ApiError(400, f"order is {order[:20]!r}; allowed is asc or desc", param="order", code="invalid_value")
+    found = found if order == "desc" else found[::-1]
+    result = page(request, [file_shape(item) for item in found if purpose in (None, item.purpose)], most=10_000, more=("purpose", "order"))
+    ids = [item["id"] for item in result["data"]]
+    return {**result, "first_id": ids[0] if ids else "", "last_id": ids[-1] if ids else ""}  # the public document asks for strings
 
 
 @router.get("/v1/files/{file_id}")
@@ -173,7 +178,7 @@ class Hyperparameters(Shape):
 
 
 class DpoHyperparameters(Hyperparameters):
-    beta: Literal["auto"] | Annotated[float, Gt(0), Le(10)] = "auto"
+    beta: Literal["auto"] | Annotated[float, Gt(0), Le(2)] = "auto"
 
 
 class Supervised(Shape):
@@ -281,7 +286,8 @@ async def checkpoints(request: Request, job_id: str) -> dict:
         for row in rows
     ]
     result = page(request, shapes, most=100)
-    return {**result, "first_id": shapes[0]["id"] if shapes else None, "last_id": shapes[-1]["id"] if shapes else None}
+    there = result["data"]
+    return {**result, "first_id": there[0]["id"] if there else None, "last_id": there[-1]["id"] if there else None}
 
 
 def own(request: Request, job_id: str) -> Job:
@@ -301,8 +307,10 @@ def job_shape(job: Job) -> dict:
     }
 
 
-def page(request: Request, items: list[dict], *, most: int) -> dict:
-    """One page of a list: `limit` items behind the one named by `after`."""
+def page(request: Request, items: list[dict], *, most: int, more: tuple[str, ...] = ()) -> dict:
+    """One page of a list: `limit` items behind the one named by `after`; what else is asked for is refused by its name."""
+    if unknown := sorted(set(request.query_params) - {"limit", "after", *more}):
+        raise ApiError(400, f"the parameter {unknown[0][:64]!r} is unknown or not supported here", param=unknown[0][:64], code="unsupported_parameter")
     asked = request.query_params.get("limit", "20" if most <= 1000 else str(most))
     if not asked.isascii() or not asked.isdigit() or not 1 <= int(asked) <= most:
         raise ApiError(400, f"limit is {asked[:20]!r}; allowed is 1 to {most}", param="limit", code="invalid_value")
