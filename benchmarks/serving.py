@@ -198,8 +198,29 @@ def equal(folder: Path, name: str, scratch: Path, count: int = 100) -> None:
     print(f"{name}: texts equal to the adapter's own, alone: {same} of {count}; different texts {len(set(together))}", flush=True)
 
 
+def in_process(folder: Path, asked) -> list[float]:
+    """Seconds from a conversation to its first token by our own parts, without HTTP: prompt rendered, read, token chosen and told."""
+    from luthier.data.records import Message
+    from luthier.generation.batcher import Batcher, Seat
+    from luthier.generation.text import Writer
+    from luthier.methods.bank import Bank
+    from luthier.models.load import load
+    from luthier.preparation.renderer import Renderer
+
+    language_model = load(str(folder))
+    language_model.network.eval()
+    renderer, batcher = Renderer(language_model.tokenizer, language_model.template, language_model.context), Batcher(language_model, Bank(language_model))
+    times = []
+    for number in range(24):
+        began = time.perf_counter()
+        prompt = renderer.prompt([Message(**turn) for turn in asked(number)])
+        batcher.join([Seat(prompt, 1, Writer(language_model.tokenizer, prompt, (), lambda text: None))])
+        times.append(time.perf_counter() - began)
+    return times[4:]
+
+
 def first(folder: Path, name: str) -> None:
-    """First token of one stream against Transformers' generate of one token on the same prompts with the same threads.
+    """First token of one stream against Transformers' generate of one token on the same prompts with the same threads, with HTTP and without.
 
     Generate before and after the server lives, never beside it: the idle threads of one process spin on the cores of the other.
     """
@@ -233,7 +254,8 @@ def first(folder: Path, name: str) -> None:
         connection.getresponse().read()
         around.append(time.perf_counter() - began)
     ours.stop()
-    theirs = before + generated()
+    theirs, inside = before + generated(), in_process(folder, asked)
+    print(f"{name}: ours in process, median {sorted(inside)[len(inside) // 2] * 1000:.1f} ms")
     print(f"{name}: of ours, HTTP and rendering the prompt without any network take {sorted(around[4:])[20] * 1000:.1f} ms")
     mine, other = sorted(told[4:])[20] * 1000, sorted(theirs)[20] * 1000
     print(f"{name}: first token of one stream over HTTP, median {mine:.1f} ms; generate(max_new_tokens=1) in process {other:.1f} ms: ours takes {mine / other:.2f}x of it, on {len(os.sched_getaffinity(0))} cores", flush=True)

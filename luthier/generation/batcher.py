@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from luthier.generation.choosing import Choosing, Likelihood, likelihood, sample
-from luthier.generation.local import NEAR_TIE, next_logits
+from luthier.generation.choosing import Choosing, Likelihood, drawn, likelihood, sample
+from luthier.generation.local import NEAR_TIE, logits_of, next_logits
 from luthier.generation.slots import Slots
+from luthier.generation.stepping import stepper_of
 from luthier.generation.text import Writer
 from luthier.methods.bank import BASE, Bank
 from luthier.models.heads import running, transformer_of
@@ -54,6 +55,8 @@ class Batcher:
         self.slots = Slots(transformer_of(language_model.network).config.num_hidden_layers, max_rows)
         dtype = language_model.head.autocast or next(language_model.network.parameters()).dtype
         self.exact = dtype == torch.float32
+        self.short = stepper_of(language_model)
+        """The short way of one token a row through this network, where it has one."""
 
     @property
     def free(self) -> int:
@@ -127,19 +130,33 @@ class Batcher:
         model = self.language_model
         with running(model.network, model.head.autocast):
             if self.bank is None:
-                return next_logits(model, tokens, attend, positions, cache).cpu()
+                return self.passed(tokens, attend, positions, cache, plain=True).cpu()
             with self.bank.choose(adapters):
-                return next_logits(model, tokens, attend, positions, cache).cpu()
+                return self.passed(tokens, attend, positions, cache, plain=all(adapter == BASE for adapter in adapters)).cpu()
+
+    def passed(self, tokens: Tensor, attend: Tensor | None, positions: Tensor | None, cache, *, plain: bool) -> Tensor:
+        """The short way where one more token a row is wanted and there is one, else the network's own pass."""
+        if cache is self.slots and self.short is not None and self.short.usable:
+            return logits_of(self.language_model, self.short(tokens, attend, positions, cache, plain=plain))
+        return next_logits(self.language_model, tokens, attend, positions, cache)
 
     def choose(self, logits_NV: Tensor, seats: Sequence[Seat]) -> None:
         """The next token of every row, told and checked for the end."""
-        plain = [at for at, seat in enumerate(seats) if seat.choosing.plain and not seat.choosing.temperature]
-        chosen = dict(zip(plain, self.likeliest(logits_NV[plain], [seats[at] for at in plain]), strict=True)) if plain else {}
+        chosen = self.together(logits_NV, seats)
         for at, seat in enumerate(seats):
             choosing = seat.choosing
             token = chosen[at] if at in chosen else self.one(logits_NV[at], seat)
             told = None if choosing.logprobs is None else likelihood(logits_NV[at], token, choosing.logprobs)
             self.take(seat, token, told)
+
+    def together(self, logits_NV: Tensor, seats: Sequence[Seat]) -> dict[int, int]:
+        """The next tokens of the rows that need no look of their own: the likeliest of what came, or one drawn from all there is."""
+        likely = [at for at, seat in enumerate(seats) if seat.choosing.plain and not seat.choosing.temperature]
+        chosen = dict(zip(likely, self.likeliest(logits_NV[likely], [seats[at] for at in likely]), strict=True)) if likely else {}
+        if whole := [at for at, seat in enumerate(seats) if seat.choosing.whole]:
+            changed = torch.stack([seats[at].choosing.changed(logits_NV[at], seats[at].tokens) for at in whole])
+            chosen |= zip(whole, drawn(changed, [seats[at].choosing for at in whole], [len(seats[at].tokens) for at in whole]), strict=True)
+        return chosen
 
     def one(self, logits_V: Tensor, seat: Seat) -> int:
         """The next token of a row that changes its logits or samples."""

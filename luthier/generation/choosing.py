@@ -48,6 +48,11 @@ class Choosing:
     grammar: Grammar | None = None
 
     @property
+    def whole(self) -> bool:
+        """Whether it draws from all that there is, so that nothing has to be sorted."""
+        return self.temperature > 0 and self.top_p >= 1 and not self.top_k
+
+    @property
     def plain(self) -> bool:
         """Whether the logits are taken as they come."""
         return not (self.presence_penalty or self.frequency_penalty or self.bias or self.grammar)
@@ -86,13 +91,26 @@ def likelihood(logits_V: Tensor, token: int, top: int) -> Likelihood:
     return Likelihood(token, logprobs[token].item(), pairs)
 
 
+def noise_of(choosing: Choosing, step: int) -> float:
+    """A number from 0 to 1 that belongs to a row's step alone."""
+    return np.random.Generator(np.random.Philox(key=[choosing.seed & (2**64 - 1), choosing.choice], counter=[step, 0, 0, 0])).random()
+
+
+def drawn(logits_NV: Tensor, choosings: Sequence[Choosing], steps: Sequence[int]) -> list[int]:
+    """One token for each of many rows that draw from all there is, in a handful of operations for all of them."""
+    temperature_N1 = torch.tensor([[choosing.temperature] for choosing in choosings], dtype=torch.float64)
+    noise_N1 = torch.tensor([[noise_of(choosing, step)] for choosing, step in zip(choosings, steps, strict=True)], dtype=torch.float64)
+    sums_NV = (logits_NV.double() / temperature_N1).softmax(-1).cumsum(-1)
+    found_N1 = torch.searchsorted(sums_NV, noise_N1 * sums_NV[:, -1:], right=True)
+    return found_N1[:, 0].clamp(max=sums_NV.shape[1] - 1).tolist()
+
+
 def sample(logits_V: Tensor, choosing: Choosing, step: int) -> int:
     """One token from the kept part of the distribution."""
-    noise = np.random.Generator(np.random.Philox(key=[choosing.seed & (2**64 - 1), choosing.choice], counter=[step, 0, 0, 0])).random()
+    if choosing.whole:
+        return drawn(logits_V[None], [choosing], [step])[0]
+    noise = noise_of(choosing, step)
     probability_V = (logits_V.double() / choosing.temperature).softmax(-1)
-    if choosing.top_p >= 1 and not choosing.top_k:
-        sums = probability_V.cumsum(-1)
-        return min(int(torch.searchsorted(sums, noise * sums[-1].item(), right=True)), len(sums) - 1)
     count = choosing.top_k or FIRST_CANDIDATES
     for size in (min(count, len(probability_V)), len(probability_V)):
         kept, order = probability_V.topk(size)

@@ -177,8 +177,12 @@ def next_logits(language_model: LanguageModel, tokens_BT: Tensor, attend_BS: Ten
         inputs["position_ids"] = position_BT
     if head.whole_logits:
         return transformer_of(network)(**inputs).logits[:, -1].float()
-    hidden_BD = body_of(network)(**inputs).last_hidden_state[:, -1]
-    return head.transform(projection_of(network).layer(hidden_BD).float().clone())
+    return logits_of(language_model, body_of(network)(**inputs).last_hidden_state[:, -1])
+
+
+def logits_of(language_model: LanguageModel, hidden_BD: Tensor) -> Tensor:
+    """Logits [B, V] in float32 from last hidden states."""
+    return language_model.head.transform(projection_of(language_model.network).layer(hidden_BD).float().clone())
 
 
 # ---- choosing -----------------------------------------------------------------------------------

@@ -38,7 +38,8 @@ class Bounds:
                 status, begun = message["status"], True
                 message = {**message, "headers": [*message["headers"], *SAFE]}
             try:
-                await asyncio.wait_for(send(message), self.settings.write_seconds)
+                async with asyncio.timeout(self.settings.write_seconds):
+                    await send(message)
             except TimeoutError:
                 raise OSError("the reader takes nothing") from None
 

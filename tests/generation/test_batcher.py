@@ -6,7 +6,7 @@ import torch
 from saved_adapters import saved_adapter
 
 from luthier.generation.batcher import Batcher, Seat
-from luthier.generation.choosing import Choosing
+from luthier.generation.choosing import Choosing, drawn, sample
 from luthier.generation.local import generate
 from luthier.generation.text import Writer
 from luthier.methods.bank import Bank
@@ -110,6 +110,17 @@ def test_a_cancelled_row_leaves_before_the_next_step(tiny_llama):
     assert batcher.sweep() == [seats[1]] and len(seats[1].tokens) == 1
     batcher.step()
     assert len(seats[1].tokens) == 1 and len(seats[0].tokens) == 2 and batcher.free == 2
+
+
+def test_rows_drawn_together_get_what_each_draws_alone():
+    """And at the frequencies of the distribution: the noise of a step is one number for a row, whoever is beside it."""
+    logits = torch.randn(64, 300, generator=torch.Generator().manual_seed(1)) * 3
+    ways = [Choosing(temperature=0.3 + at % 5 / 2, seed=at, choice=at % 3) for at in range(64)]
+    steps = [at % 7 for at in range(64)]
+    assert drawn(logits, ways, steps) == [sample(row, way, step) for row, way, step in zip(logits, ways, steps, strict=True)]
+    few = torch.tensor([0.0, 1.0, 2.0])
+    found = torch.bincount(torch.tensor(drawn(few.expand(3000, 3), [Choosing(temperature=2.0, seed=seed) for seed in range(3000)], [0] * 3000)), minlength=3) / 3000
+    assert (found - (few / 2).softmax(-1)).abs().max() < 0.03
 
 
 @pytest.mark.parametrize("choosing", [Choosing(bias={77: 100.0}), Choosing(presence_penalty=2.0, frequency_penalty=2.0)])
