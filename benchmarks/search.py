@@ -1,9 +1,10 @@
 """Does the search beat random draws at the same budget of optimizer steps? Sample tickets on a small base with fresh weights, over several seeds.
 
-    python benchmarks/search.py [--seeds 10] [--steps 300]
+    python benchmarks/search.py [--seeds 10] [--steps 300] [--state FILE]
 
 For each seed both ways spend the same number of steps: tree-structured Parzen estimator with successive halving against random draws that run to
-their end. Prints the best validation loss of each and the paired difference with its 95 % interval; positive means that the search is better.
+their end. Prints the best validation loss of each and the paired difference with its 95 % interval; positive means that the search is better. What FILE holds is not
+measured again, so that the whole can be done in pieces.
 """
 import argparse
 import json
@@ -68,7 +69,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--state", type=Path, help="where each seed's figures are kept")
     given = parser.parse_args()
+    state = given.state and given.state.resolve()
+    kept = json.loads(state.read_text()) if state and state.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         data = samples.write("tickets", kind="tickets", rows=240, seed=1)
@@ -79,9 +83,13 @@ def main() -> None:
         }, silent)
         found = {"tpe": [], "random": []}
         for seed in range(given.seeds):
-            found["tpe"].append(best(recipe, sampler="tpe", halving=True, budget=given.steps, seed=seed))
-            found["random"].append(best(recipe, sampler="random", halving=False, budget=given.steps, seed=seed))
-            print(f"seed {seed}: search {found['tpe'][-1]:.4f}, random {found['random'][-1]:.4f}", flush=True)
+            if (name := f"{given.steps} steps, seed {seed}") not in kept:
+                kept[name] = [best(recipe, sampler=sampler, halving=halving, budget=given.steps, seed=seed) for sampler, halving in (("tpe", True), ("random", False))]
+                if state:
+                    state.write_text(json.dumps(kept))
+            found["tpe"].append(kept[name][0])
+            found["random"].append(kept[name][1])
+            print(f"seed {seed}: search {kept[name][0]:.4f}, random {kept[name][1]:.4f}", flush=True)
         result = difference(*(mean("loss", found[name], higher_is_better=False) for name in ("tpe", "random")), kind="percentile")
         print(f"search better by {result.value:+.4f} nats (95 % interval {result.low:+.4f} to {result.high:+.4f}; {result.test}, p = {result.p_value:.3f}) over {given.seeds} seeds of {given.steps} steps")
 

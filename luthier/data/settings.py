@@ -38,6 +38,8 @@ class DataSettings:
     """`skip` leaves bad rows out, counts them and writes them to rejected.jsonl with the reason."""
     accept: list[str] = field(default_factory=list)
     """Codes of errors of the doctor that are meant as they are (`[D142]`): they warn, and training goes on."""
+    when_long: Literal["exclude", "drop_turns"] = "exclude"
+    """A conversation longer than the model's context is left out; `drop_turns` takes its oldest exchanges off it instead, from both answers of a pair alike. An answer is never cut."""
     max_rows: int | None = None
     """Read at most this many rows of each file."""
     max_line_bytes: int = LARGEST_LINE

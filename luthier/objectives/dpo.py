@@ -80,7 +80,7 @@ class PreparedDPO:
     def validation(self, network, scores) -> tuple[float, float]:
         from luthier.objectives.materials import summed
 
-        return summed(self, network, self.pairs.held_out())
+        return summed(self, network, self.pairs.held_out(), scores, {"reward/accuracy": "implicit_accuracy"})
 
     def finish(self, network) -> None:
         """Nothing was added."""

@@ -2,7 +2,7 @@
 import contextlib
 import copy
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,8 +117,12 @@ def whole(lengths: np.ndarray, tokens: int, context: int) -> list[list[list[int]
 
 
 @torch.no_grad()
-def summed(objective, network: nn.Module, batches) -> tuple[float, float]:
-    """Summed loss and count of an objective over batches, dropout off."""
+def summed(objective, network: nn.Module, batches, scores: dict[str, float] | None = None, shown: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Summed loss and count of an objective over batches, dropout off; means of the figures named in `shown` go among the scores under its names."""
     network.eval()
     losses = [objective.loss(network, batch) for batch in batches]
+    for figure, name in (shown or {}).items():
+        sums = [loss.figures[figure] for loss in losses]
+        if count := sum(one[1] for one in sums):
+            scores[name] = sum(one[0] for one in sums) / count
     return sum(loss.total.item() for loss in losses), sum(loss.count for loss in losses)

@@ -7,6 +7,7 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from luthier.data.records import Conversation, Message
@@ -125,12 +126,18 @@ class Renderer:
         """The examples of one conversation."""
         return self.conversations([record])[0]
 
-    def conversations(self, records: Sequence[Conversation]) -> list[Prepared]:
+    def conversations(self, records: Sequence[Conversation], *, together: int = 1) -> list[Prepared]:
         """The examples of many conversations: usually one each, one per answer where the template rewrites history.
 
-        A row longer than the context is left out, or loses its oldest turns if `when_long` says so; an answer is never cut.
+        A row longer than the context is left out, or loses its oldest turns if `when_long` says so; an answer is never cut. So many rows in a row
+        belong `together`, such as both answers to one prompt: they lose the same turns.
         """
-        return [self._shortened(record, prepared) if prepared.left_out == TOO_LONG and self.when_long == "drop_turns" else prepared for record, prepared in zip(records, self._conversations(records), strict=True)]
+        prepared = self._conversations(records)
+        if self.when_long == "drop_turns":
+            for at in range(0, len(records), together):
+                if any(one.left_out == TOO_LONG for one in prepared[at : at + together]):
+                    prepared[at : at + together] = self._shortened(records[at : at + together], prepared[at : at + together])
+        return prepared
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[dict] = ()) -> list[int]:
         """Ids that ask for the next assistant turn: the very ids that stand before this turn in training. A conversation that the template refuses is a DataError."""
@@ -259,20 +266,17 @@ class Renderer:
         dropped = sum(len(item.tokens) for item in kept) - sum(len(item.tokens) for item in fitting)
         return Prepared(fitting, None if fitting else TOO_LONG, dropped)
 
-    def _shortened(self, record: Conversation, whole: Prepared) -> Prepared:
-        """The conversation without its oldest exchanges, as many as it takes to fit; what is lost is counted."""
-        messages = list(record.messages)
-        led = [message for message in messages[:1] if message.role in ("system", "developer")]
-        turns = messages[len(led):]
+    def _shortened(self, records: Sequence[Conversation], whole: list[Prepared]) -> list[Prepared]:
+        """Conversations of one beginning without their oldest exchanges, as many as it takes for all to fit; what is lost is counted."""
+        read = [item.cut + sum(len(example.tokens) for example in item.examples) for item in whole]
         while True:
-            later = next((at for at in range(1, len(turns)) if turns[at].role == "user"), None)
-            if later is None:
+            shorter = [without_oldest(record) for record in records]
+            if None in shorter:
                 return whole
-            turns = turns[later:]
-            prepared = self._conversations([Conversation((*led, *turns), record.tools, record.origin, record.group)])[0]
-            if prepared.left_out != TOO_LONG:
-                kept = sum(len(item.tokens) for item in prepared.examples)
-                return prepared._replace(cut=max(0, whole.cut - kept))
+            records, prepared = shorter, self._conversations(shorter)
+            if all(item.left_out != TOO_LONG for item in prepared):
+                kept = [sum(len(example.tokens) for example in item.examples) for item in prepared]
+                return [item._replace(cut=max(0, tokens - left)) for item, tokens, left in zip(prepared, read, kept, strict=True)]
 
     # ---- plain text -----------------------------------------------------------------------------
     def text(self, text: str) -> list[int]:
@@ -416,3 +420,10 @@ class Renderer:
         for number, ids in zip(owners, self._text_encoder.encode(pieces), strict=True):
             result[number] += ids
         return [None if self._text_encoder.controls_in(ids) else ids for ids in result]
+
+
+def without_oldest(record: Conversation) -> Conversation | None:
+    """The conversation from its second question on, a leading system message kept; None where there is none."""
+    led = [message for message in record.messages[:1] if message.role in ("system", "developer")]
+    later = next((at for at in range(len(led) + 1, len(record.messages)) if record.messages[at].role == "user"), None)
+    return None if later is None else replace(record, messages=(*led, *record.messages[later:]))

@@ -20,6 +20,8 @@ class Answer:
     """[low, high] around the number, where one was fitted."""
     nll: float | None = None
     """Negative log-likelihood of the reference answer in nats, where the contestant has one."""
+    rejected_nll: float | None = None
+    """The same of the answer that was turned down, where the row is a pair."""
     hits: int | None = None
     """Of the tokens that `nll` is summed over, how many were the likeliest ones, where the task counts them."""
     learned_tokens: int = 0

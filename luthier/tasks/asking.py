@@ -19,10 +19,11 @@ from luthier.tasks.likelihood import by_length, nll_of, nll_of_pairs
 ROWS_PER_REPORT = 256
 
 
-def fitting_prompts(renderer, records: Sequence, shots: Sequence[Sequence] | None, messages: Callable, room: int) -> list[list[int]]:
+def fitting_prompts(renderer, records: Sequence, shots: Sequence[Sequence] | None, messages: Callable, room: int, *, context: int = 0) -> list[list[int]]:
     """Token ids of each record's prompt with as many of its shots as fit into `room` tokens, the most similar kept longest.
 
-    All prompts are rendered together; those that are too long come again with fewer shots, until every one fits.
+    All prompts are rendered together; those that are too long come again with fewer shots, until every one fits. A question that takes more than `room` by
+    itself and less than `context` stays where that is given: a row that was prepared fits with its answer, so what is left is enough for the answer that is wanted.
     """
     shown = [list(shots[index]) if shots else [] for index in range(len(records))]
     tools = [record.tools if isinstance(record, Conversation) else () for record in records]
@@ -32,7 +33,7 @@ def fitting_prompts(renderer, records: Sequence, shots: Sequence[Sequence] | Non
         rendered = renderer.prompts([(messages(records[index], shown[index]), tools[index]) for index in waiting])
         for index, prompt in zip(waiting, rendered, strict=True):
             prompts[index] = prompt
-        waiting = [index for index in waiting if len(prompts[index]) > room]
+        waiting = [index for index in waiting if len(prompts[index]) > room and (shown[index] or len(prompts[index]) >= context)]
         for index in waiting:
             if not shown[index]:
                 raise DataError(f"the question of row {index + 1} has {len(prompts[index])} tokens; {room} fit beside the answer", code="D410", hint="shorten it, or use a base with a longer context")

@@ -149,6 +149,6 @@ class PreparedChat(Chat):
         from luthier.tasks.asking import fitting_prompts, generated  # torch
 
         room = language_model.context - self.max_new_tokens
-        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, room)
+        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, room, context=language_model.context)
         references = renderer.answers([self.target(record) for record in records])
         return generated(language_model, prompts, references, max_new_tokens=self.max_new_tokens, say=say)

@@ -13,8 +13,8 @@ from luthier.tasks.likelihood import by_length, nll_of
 PAIRS_PER_REPORT = 256
 
 
-def liked(language_model: LanguageModel, prepared: Sequence[Prepared], *, say: Say) -> Iterator[tuple[float, float, float | None, int, float]]:
-    """For each pair: how the model likes the chosen and the rejected answer, nats and tokens of the chosen one, and seconds."""
+def liked(language_model: LanguageModel, prepared: Sequence[Prepared], *, say: Say) -> Iterator[tuple[float, float, float | None, float | None, int, float]]:
+    """For each pair: how the model likes the chosen and the rejected answer, nats of both, tokens of the chosen one, and seconds."""
     for start in range(0, len(prepared), PAIRS_PER_REPORT):
         part = [item for pair in prepared[start : start + PAIRS_PER_REPORT] for item in pair.examples]
         began = time.perf_counter()
@@ -25,7 +25,7 @@ def liked(language_model: LanguageModel, prepared: Sequence[Prepared], *, say: S
             nll, values = [None] * len(part), scores(language_model, [item.tokens for item in part])
         seconds = 2 * (time.perf_counter() - began) / max(1, len(part))
         for at in range(0, len(part), 2):
-            yield values[at], values[at + 1], nll[at], part[at].learned, seconds
+            yield values[at], values[at + 1], nll[at], nll[at + 1], part[at].learned, seconds
         say(Event("progress", data={"task": "answers", "done": min(len(prepared), start + PAIRS_PER_REPORT), "total": len(prepared), "unit": "pairs"}))
 
 

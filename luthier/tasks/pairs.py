@@ -82,7 +82,7 @@ class Pairs:
     def examples(self, records: Sequence[Preference], renderer) -> list[Prepared]:
         """Two examples a pair; both or none."""
         sides = [answered(record.messages, answer) for record in records for answer in (record.chosen, record.rejected)]
-        prepared = renderer.conversations(sides)
+        prepared = renderer.conversations(sides, together=2)
         return [both(*prepared[at : at + 2]) for at in range(0, len(prepared), 2)]
 
     # ---- answering ----------------------------------------------------------------------------
@@ -93,13 +93,13 @@ class Pairs:
         prepared = self.examples(records, renderer)
         return [self.preference(record, *values) for record, values in zip(records, liked(language_model, prepared, say=say), strict=True)]
 
-    def preference(self, record: Preference, chosen: float, rejected: float, nll: float | None, tokens: int, seconds: float) -> Answer:
+    def preference(self, record: Preference, chosen: float, rejected: float, nll: float | None, rejected_nll: float | None, tokens: int, seconds: float) -> Answer:
         difference = chosen - rejected
         label = "chosen" if difference > 0 else "rejected" if difference < 0 else "neither"
         text = {"chosen": record.chosen, "rejected": record.rejected}.get(label, "")
         share = 1 / (1 + math.exp(-max(-60.0, min(60.0, difference / self.temperature))))
         probabilities = {"chosen": share, "rejected": 1 - share}
-        return Answer(text, label=label, probabilities=probabilities, value=difference, nll=nll, learned_tokens=tokens, tokens_in=tokens, seconds=seconds)
+        return Answer(text, label=label, probabilities=probabilities, value=difference, nll=nll, rejected_nll=rejected_nll, learned_tokens=tokens, tokens_in=tokens, seconds=seconds)
 
     def predict(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[dict]:
         """What the task itself does with new inputs; a model that scores is asked for the score of a text as an answer."""

@@ -88,7 +88,7 @@ class PreparedSeq2Seq(Seq2Seq):
 
         if renderer.head != "causal":
             return rewritten(language_model, renderer, [(self.instruction + record.source, record.target) for record in records], max_new_tokens=self.max_new_tokens, say=say)
-        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, language_model.context - self.max_new_tokens)
+        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, language_model.context - self.max_new_tokens, context=language_model.context)
         references = renderer.answers([record.target for record in records])
         return generated(language_model, prompts, references, max_new_tokens=self.max_new_tokens, say=say)
 

@@ -101,7 +101,7 @@ def tokens_of(recipe, data, folder: Path, show: int, findings: list[dict], say: 
     try:
         base, place = facts(recipe.model), locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
-        renderer = Renderer(tokenizer, template, room_for_text(recipe.method, base.context), head=recipe.lesson.head(base.kind))
+        renderer = Renderer(tokenizer, template, room_for_text(recipe.method, base.context), head=recipe.lesson.head(base.kind), when_long=recipe.data.when_long)
         task = task_with(recipe.lesson, data.labels, data.summary, 0, say)
         tokens = prepare_tokens(data, task, renderer, folder, say)
     except DataError:

@@ -92,7 +92,7 @@ def open_run(name: str, say: Say, *, tuned: bool = True) -> Opened:
             f"{run.name} was tuned on a base with fingerprint {kept['base'][:12]}, {recipe.model} now has {language_model.fingerprint[:12]}", code="C105",
             file=str(run.model_folder), hint="put the base back as it was, or train again",
         )
-    renderer = renderer_of(language_model, recipe.lesson.head(base.kind), silent)
+    renderer = renderer_of(language_model, recipe.lesson.head(base.kind), silent, recipe.data.when_long)
     if tuned:
         language_model.network = recipe.method.load(language_model, run.model_folder)
         language_model.network.eval()

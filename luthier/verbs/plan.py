@@ -42,7 +42,7 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
         data = read_data(recipe, Path(folder) / "data", say)
         place = locate(recipe.model)
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
-        renderer = Renderer(tokenizer, template, base.context, head=recipe.lesson.head(base.kind))
+        renderer = Renderer(tokenizer, template, base.context, head=recipe.lesson.head(base.kind), when_long=recipe.data.when_long)
         tokens = prepare_tokens(data, task_with(recipe.lesson, data.labels, data.summary, 0), renderer, Path(folder) / "tokens", say)
         recipe, reasons = settle(recipe, base, tokens, here)
         order = order_of(tokens.stores["train"], recipe.training, recipe.seed, base.context)

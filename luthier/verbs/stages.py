@@ -143,8 +143,8 @@ def room_for_text(method, context: int) -> int:
     return context - method.positions
 
 
-def renderer_of(language_model: LanguageModel, head: str, say: Say) -> Renderer:
-    renderer = Renderer(language_model.tokenizer, language_model.template, language_model.context, head=head)
+def renderer_of(language_model: LanguageModel, head: str, say: Say, when_long: str = "exclude") -> Renderer:
+    renderer = Renderer(language_model.tokenizer, language_model.template, language_model.context, head=head, when_long=when_long)
     for notice in renderer.notices:
         say(Event("note", notice))
     return renderer

@@ -14,6 +14,7 @@ from luthier.data.records import Conversation, Prompt
 from luthier.errors import RecipeError, WorkFailed
 from luthier.evaluation.hacking import hacking
 from luthier.evaluation.judge import INSTRUCTION, REPLY_TOKENS, judge
+from luthier.evaluation.implicit_reward import implicit_reward
 from luthier.evaluation.length_bias import length_bias
 from luthier.evaluation.probes.forgetting import dearer
 from luthier.evaluation.probes.general import texts
@@ -138,9 +139,11 @@ class Beside:
 
     # ---- at the end -------------------------------------------------------------------------------
     def of_tuned(self, language_model, key: str, results: Mapping[str, Result]) -> dict[str, dict]:
-        """`{win_rate, forgetting, length_bias, reward_hacking}`, those of them that there are, each with its sentence."""
+        """`{implicit_reward, win_rate, forgetting, length_bias, reward_hacking}`, those of them that there are, each with its sentence."""
         options = {"confidence": self.recipe.evaluation.confidence, "resamples": self.recipe.evaluation.resamples, "seed": self.recipe.seed}
         found: dict[str, dict] = {}
+        if "base" in results and (told := implicit_reward(results, [record.group for record in self.test], **options)):
+            found["implicit_reward"] = told
         if self.prompts:
             found["win_rate"] = self.compared(self.written("tuned", language_model, key), options)
         if self.nats is not None:

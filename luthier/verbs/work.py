@@ -121,7 +121,7 @@ class Work:
         if precision == "auto":
             precision = "bf16" if here.bf16 else "fp32"
         self.language_model = load_base(recipe, base, self.data.labels, precision, self.say, scratch_seed=self.scratch_seed)
-        self.renderer = renderer_of(self.language_model, recipe.lesson.head(base.kind), self.say)
+        self.renderer = renderer_of(self.language_model, recipe.lesson.head(base.kind), self.say, recipe.data.when_long)
         task = task_with(recipe.lesson, self.data.labels, self.data.summary, 0, self.say)
         self.leading = leading(
             recipe.retrieval, task, self.renderer, self.language_model.context, train=self.data.records("train") if recipe.retrieval.in_training else [],
@@ -295,7 +295,7 @@ class Work:
         try:
             for name, part in parts.items():
                 stores["validation"] = part
-                loss, learned = self.objective.validation(self.network, scores)
+                loss, learned = self.objective.validation(self.network, dict(scores))
                 total, count, scores[f"loss of {name}"] = total + loss, count + learned, loss / (learned or 1.0)
         finally:
             stores["validation"] = whole

@@ -3,11 +3,12 @@ import numpy as np
 import pytest
 
 from luthier.data.records import Conversation, Labelled, Message, Pair, Text
-from luthier.errors import RecipeError
+from luthier.errors import DataError, RecipeError
 from luthier.evaluation import contestants
 from luthier.evaluation.contestants.context import before, laid, with_passages
 from luthier.evaluation.contestants.few_shot import spread
 from luthier.tasks.answers import Answer
+from luthier.tasks.asking import fitting_prompts
 
 
 def talk(*turns):
@@ -127,3 +128,17 @@ def test_copy_gives_the_question_back():
 
 def test_passages_in_a_prompt_are_numbered_lines():
     assert laid(["a\nb", "c"]).splitlines()[1:] == ["[1] a b", "[2] c"]
+
+
+def test_a_long_question_keeps_what_room_its_answer_needs():
+    """Shots leave first; a question of 30 words stays where 40 fit in all, though 20 are wanted beside it, and not where the whole has room for 30."""
+    class Renderer:
+        def prompts(self, asked):
+            return [list(range(sum(len(message.content.split()) for message in messages))) for messages, _ in asked]
+
+    messages = lambda record, shots: [message for one in (*shots, record) for message in one.messages[:1]]
+    asked, shots = [talk("word " * 30, "x"), talk("word " * 5, "x")], [[talk("shot " * 5, "x")] * 3] * 2
+    assert [len(one) for one in fitting_prompts(Renderer(), asked, shots, messages, 20, context=40)] == [30, 20]
+    for context in (0, 30):
+        with pytest.raises(DataError, match="row 1 has 30 tokens; 20 fit"):
+            fitting_prompts(Renderer(), asked, shots, messages, 20, context=context)

@@ -210,6 +210,17 @@ def test_oldest_turns_go_only_where_asked_and_never_the_answer():
     assert one.left_out == "longer than the context"
 
 
+def test_both_answers_of_a_pair_lose_the_same_turns():
+    tokenizer = tokenizer_for("chatml")
+    renderer = Renderer(tokenizer, tokenizer.chat_template, 110, when_long="drop_turns")
+    turns = tuple(message for n in range(3) for message in (Message("user", f"question {n} the the"), Message("assistant", f"answer {n}", weight=0.0)))[:-1]
+    sides = [Conversation((*turns, Message("assistant", "the " * words))) for words in (1, 60)]
+    alone, together = renderer.conversations(sides), renderer.conversations(sides, together=2)
+    begins = [["question 0" in tokenizer.decode(item.examples[0].tokens) for item in found] for found in (alone, together)]
+    assert begins == [[True, False], [False, False]], "a likelihood after one prompt is not compared with one after another"
+    assert together[1].examples[0].tokens.tolist() == alone[1].examples[0].tokens.tolist() and together[0].cut > 0 == alone[0].cut
+
+
 def test_conversations_that_cannot_be_learned_say_why(renderers):
     renderer = renderers("inst")
     wrong = Conversation((Message("user", "a"), Message("user", "b"), Message("assistant", "c")))

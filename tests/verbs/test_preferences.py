@@ -20,6 +20,11 @@ def test_pairs_to_a_verdict(here, base):
     verdict = result.verdict
     assert verdict["metric"] == "preference_accuracy" and verdict["winner"] == "tuned" and verdict["difference"]["low"] > 0
     assert {one["name"] for one in verdict["contestants"]} == {"coin", "length", "base", "tuned"}
+    told = verdict["implicit_reward"]
+    assert told["low"] > 0.5 and told["n"] == verdict["n"] and told["over_length"]["low"] > 0 and "the chosen answer gained more: right on" in verdict["sentence"]
+    looks = [json.loads(line)["metrics"] for line in open("runs/pairs/metrics.jsonl") if '"validation"' in line]
+    assert looks[0]["implicit_accuracy"] == 0.5 and looks[-1]["implicit_accuracy"] > 0.9
+    assert "the chosen answer gained more" in (here / "runs/pairs/report.html").read_text()
     seen = figures("pairs")
     assert seen[0]["reward/margin"] == pytest.approx(0, abs=1e-4) and seen[-1]["reward/margin"] > 0.1
     assert json.loads((here / "runs/pairs/run.json").read_text())["objective"] == "dpo"
@@ -33,6 +38,15 @@ def test_a_file_of_pairs_chooses_the_objective(here, base):
     assert found["ok"] and "pairs of answers" in found["mapping"]
     luthier.init(str(data))
     assert "objective: dpo" in (here / "luthier.yaml").read_text()
+
+
+def test_long_talks_are_shortened_where_asked(here, base):
+    talk = [("user", "tell me more about it"), ("assistant", "there is more to it")] * 40
+    rows = [{**row, "prompt": [{"role": role, "content": content} for role, content in (*talk[: 80 * (number % 2)], ("user", row["prompt"]))]} for number, row in enumerate(pairs(40))]
+    data, given = write(here / "long.jsonl", rows), {"model": str(base), "objective": "dpo", "data.test": 0, "data.validation": 0}
+    used = {way: luthier.check(str(data), {**given, "data.when_long": way}).to_dict()["ledger"]["train"] for way in ("exclude", "drop_turns")}
+    assert used["exclude"]["used"] == 20 and used["exclude"]["left_out"] == {"longer than the context": 20}
+    assert used["drop_turns"]["used"] == 40 and used["drop_turns"]["tokens"]["cut"] > 20 * 40
 
 
 def test_a_task_that_writes_no_answers_is_refused_with_the_legal_ones(here, base, tickets):

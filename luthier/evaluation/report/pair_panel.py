@@ -19,6 +19,8 @@ def pair_blocks(run: RunFiles, rows: Sequence[dict]) -> list[Block]:
     blocks: list[Block] = []
     if len({longer for _, longer, _ in known}) > 1:
         blocks.append(margins(known))
+    if told := word(inner(run.verdict, "implicit_reward").get("sentence")):
+        blocks.append(Prose(f"{told}."))
     if told := word(inner(run.verdict, "length_bias").get("sentence")):
         blocks.append(Notice("warning", f"{told}."))
     blocks += sureness(run, rows)

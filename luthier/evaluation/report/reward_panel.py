@@ -151,7 +151,7 @@ def sides(run: RunFiles):
 def right(run: RunFiles):
     """How often the chosen answer is ahead."""
     points = figures(run, "reward/accuracy")
-    looked = of_validation(run, "preference_accuracy")
+    looked = of_validation(run, "implicit_accuracy") or of_validation(run, "preference_accuracy")
     if len(points) < 2:
         return None
     unseen = f"; on validation pairs it was {figure(looked[-1][1])} at the end" if looked else ""
