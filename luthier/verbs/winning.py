@@ -13,8 +13,8 @@ import numpy as np
 from luthier.data.records import Conversation, Prompt
 from luthier.errors import RecipeError, WorkFailed
 from luthier.evaluation.hacking import hacking
-from luthier.evaluation.judge import INSTRUCTION, REPLY_TOKENS, judge
 from luthier.evaluation.implicit_reward import implicit_reward
+from luthier.evaluation.judge import INSTRUCTION, REPLY_TOKENS, judge
 from luthier.evaluation.length_bias import length_bias
 from luthier.evaluation.probes.forgetting import dearer
 from luthier.evaluation.probes.general import texts
