@@ -110,10 +110,27 @@ def mix(
     screen.finish(work(parts, output=output, rows=rows, seed=seed).to_dict(), draw)
 
 
+def shop(
+    screen: Screen,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="chat, tickets, entities, summaries, priorities, preferences or sums.")],
+    rows: Annotated[int, typer.Option(metavar="N", min=1, help="How many rows.")] = 400,
+    seed: SEED = 1,
+    folder: Annotated[str, typer.Option("--output", "-o", metavar="FOLDER", help="Where they go; a folder named after the kind.")] = "",
+    defects: Annotated[bool, typer.Option("--defects", help="Plant known faults, 1 % of the rows each (chat and tickets).")] = False,
+) -> None:
+    """Write rows of a fictional shop, to try things on.
+
+    The same kind, rows and seed give the same rows everywhere.
+    """
+    from luthier.verbs.data import shop as work
+
+    screen.finish(work(kind, folder=folder or f"shop-{kind}", rows=rows, seed=seed, defects=defects).to_dict(), draw)
+
+
 def draw(screen: Screen, result: dict) -> None:
     counts = result.get("kinds") if isinstance(result.get("kinds"), dict) else result.get("by_source")
     listed = ", ".join(f"{name} {count:,}" for name, count in (counts or {}).items())
-    about = [f"{result['documents']:,} documents" if "documents" in result else "", f"{result['products']:,} products" if "products" in result else "", f"of {result['of']:,}" if "of" in result else "", listed]
+    about = [f"{result['documents']:,} documents" if "documents" in result else "", f"{result['products']:,} products" if "products" in result else "", f"of {result['of']:,}" if "of" in result else "", f"beside it {', '.join(name for name in result['files'] if not result['file'].endswith(name))}" if "files" in result else "", listed]
     screen.line((f"{screen.tick} ", "good"), f"{result['rows']:,} rows in ", (result["file"], "key"), ("  " + " · ".join(filter(None, about)), "faint"))
     screen.next(f"luthier check {result['file']}")
 
@@ -125,5 +142,6 @@ MEMBERS = {
     "restore": (restore, "$ luthier data restore tickets.fixed.csv --key tickets.key.json -o tickets.open.csv"),
     "join": (join, "$ luthier data join a.jsonl b.csv -o all.jsonl"),
     "sample": (sample, "$ luthier data sample big.jsonl --rows 500 -o small.jsonl"),
+    "shop": (shop, "$ luthier data shop preferences\n$ luthier data shop sums --rows 600 -o sums"),
     "mix": (mix, "$ luthier data mix chats.jsonl=3 general.jsonl=1 -o mixed.jsonl"),
 }

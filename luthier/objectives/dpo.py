@@ -12,6 +12,9 @@ from annotated_types import Ge, Gt, Lt
 from luthier.data.records import Preference
 from luthier.objectives.loss import Loss
 
+SAME = 1e-3
+"""Nats below which two log-ratios differ by rounding alone, which is all that they do before the first step."""
+
 
 @dataclass
 class DPO:
@@ -70,10 +73,12 @@ class PreparedDPO:
         ratio_B = logprob_B - answers.reference_B
         loss_P = pair_losses(ratio_B, length_B, self.settings)
         chosen_P, rejected_P = (self.settings.beta * ratio_B.detach()).chunk(2)
+        margin_P = chosen_P - rejected_P
+        right_P = (margin_P > 0).float().masked_fill(margin_P.abs() <= self.settings.beta * SAME, 0.5)
         pairs = float(len(loss_P))
         figures = {
-            "reward/chosen": chosen_P.sum().item(), "reward/rejected": rejected_P.sum().item(), "reward/margin": (chosen_P - rejected_P).sum().item(),
-            "reward/accuracy": (chosen_P > rejected_P).sum().item(),
+            "reward/chosen": chosen_P.sum().item(), "reward/rejected": rejected_P.sum().item(), "reward/margin": margin_P.sum().item(),
+            "reward/accuracy": right_P.sum().item(),
         }
         return Loss(loss_P.sum(), pairs, answers.batch.tokens_BT.numel(), {name: (value, pairs) for name, value in figures.items()})
 

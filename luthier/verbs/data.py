@@ -1,9 +1,9 @@
-"""`data gather | from-table | convert | join | sample | mix`: rows made of documents, tables and other rows. Each reads strictly, writes one new file, and accounts for every row."""
+"""`data gather | from-table | convert | join | sample | mix | shop`: rows made of documents, tables and other rows. Each reads strictly, writes one new file, and accounts for every row."""
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from luthier.data import documents, gathering, shaping, sources, spellings, targets
+from luthier.data import documents, gathering, samples, shaping, sources, spellings, targets
 from luthier.data import from_table as tables
 from luthier.data.findings import Finding
 from luthier.data.fixes.private import Pseudonyms
@@ -141,6 +141,15 @@ def sample(name: str, *, output: str, count: int, seed: int = 17) -> Answered:
     counted = Counted(row for number, row in enumerate(strict(name)) if number in chosen)
     targets.write(Path(output), counted)
     return Answered({"file": output, "rows": counted.count, "of": len(keys)})
+
+
+def shop(kind: str, *, folder: str, rows: int, seed: int, defects: bool = False) -> Answered:
+    """A sample of the fictional shop that ships, with what belongs to it beside it. Returns `{file, rows, files}`."""
+    place = Path(folder)
+    if place.is_dir() and any(place.iterdir()):
+        raise RecipeError(f"the folder {folder} is there and not empty", code="R145", file=folder, hint="name another with --output")
+    file = samples.write(place, kind=kind, rows=rows, seed=seed, defects=defects)
+    return Answered({"file": str(file), "rows": rows, "files": sorted(path.name for path in place.iterdir())})
 
 
 def key_of(seed: int, number: int) -> bytes:

@@ -21,7 +21,7 @@ from luthier.runs.events import Event
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "peft", "sklearn", "datasets", "pyarrow", "pydantic", "numpy", "scipy", "accelerate"}
-LEAVES = [[name] for name in [*FIRST, *MORE]] + [["runs", name] for name in ("ls", "show", "diff")] + [["data", name] for name in ("gather", "from-table", "convert", "join", "sample", "mix")] + [["config", name] for name in ("show", "fill", "schema")]
+LEAVES = [[name] for name in [*FIRST, *MORE]] + [["runs", name] for name in ("ls", "show", "diff")] + [["data", name] for name in ("gather", "from-table", "convert", "join", "sample", "shop", "mix")] + [["config", name] for name in ("show", "fill", "schema")]
 
 
 def program(*words: str, **more) -> subprocess.CompletedProcess:

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from preference_world import answers_store, flat, losses, materials, row, small_llama
+from transformers import LlamaConfig, LlamaForSequenceClassification
 
+from luthier.models.heads import SequenceClassHead
 from luthier.objectives.dpo import DPO, pair_losses
 from luthier.objectives.kto import KTO
 from luthier.objectives.orpo import ORPO
@@ -50,6 +52,17 @@ def test_orpo_equals_the_flat_script(stores):
     twin, given = copy.deepcopy(network), materials(network, stores, budget=256)
     steps = [[{"chosen": row(stores["train"], 2 * pair), "rejected": row(stores["train"], 2 * pair + 1)} for rows in Pairs(given).order.step(number) for one in rows for pair in one] for number in range(30)]
     ours, theirs = losses(ORPO(beta=0.5), given, steps=30), list(flat("orpo").train(twin, steps, peak=1e-3, warmup=5, beta=0.5))
+    print(f"largest difference over 30 steps: {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.2e}")
+    assert ours == pytest.approx(theirs, abs=1e-5) and ours[-1] < ours[0]
+
+
+def test_a_reward_model_equals_the_flat_script(stores):
+    torch.manual_seed(3)
+    network = LlamaForSequenceClassification(LlamaConfig(vocab_size=97, hidden_size=48, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64, num_labels=1, pad_token_id=0))
+    twin, given = copy.deepcopy(network), materials(network, stores, budget=256, head=SequenceClassHead())
+    tokens = lambda at: stores["train"][at].tokens.tolist()
+    steps = [[{"chosen": tokens(2 * pair), "rejected": tokens(2 * pair + 1)} for rows in Pairs(given).order.step(number) for one in rows for pair in one] for number in range(30)]
+    ours, theirs = losses(Reward(center=0.1), given, steps=30), list(flat("reward").train(twin, steps, peak=1e-3, warmup=5, center=0.1))
     print(f"largest difference over 30 steps: {max(abs(a - b) for a, b in zip(ours, theirs, strict=True)):.2e}")
     assert ours == pytest.approx(theirs, abs=1e-5) and ours[-1] < ours[0]
 

@@ -200,6 +200,15 @@ def test_join_sample_and_mix(folder):
         verbs.mix(["a.jsonl=3", "b.jsonl=1"], output="m.jsonl", rows=50)
 
 
+def test_rows_of_the_shop(folder):
+    made = verbs.shop("sums", folder="sums", rows=20, seed=3).to_dict()
+    assert made["files"] == ["sample.json", "sums.grader.json", "sums.jsonl"] and len(open(made["file"]).read().splitlines()) == 20
+    with pytest.raises(RecipeError, match="not empty"):
+        verbs.shop("sums", folder="sums", rows=20, seed=3)
+    with pytest.raises(RecipeError, match="no samples of kind"):
+        verbs.shop("songs", folder="songs", rows=20, seed=3)
+
+
 def test_the_command_line(folder, capsys):
     run = lambda *words: pytest.raises(SystemExit, main, ["data", *words]).value.code or 0
     assert run("gather", "docs", "-o", "g.jsonl", "--json") == 0 and json.loads(capsys.readouterr().out)["documents"] == 3
