@@ -47,6 +47,16 @@ def test_kto_equals_the_flat_script(stores):
     assert ours == pytest.approx(theirs, abs=1e-5) and ours[0] == pytest.approx(0.575, abs=0.08) and ours[-1] < ours[0]
 
 
+def test_no_prompt_meets_its_own_answer(stores):
+    strangers, store = Strangers(materials(small_llama(), stores, budget=256), "train"), stores["train"]
+    assert sorted(strangers.ring) == list(range(len(store))) and all(other != at for at, other in enumerate(strangers.ring))
+    for at in range(len(store)):
+        tokens, weights = strangers.row(at)
+        other = store[strangers.ring[at]]
+        assert [token for token, weight in zip(tokens, weights, strict=True) if weight] == other.tokens[other.weights > 0].tolist()
+        assert tokens[: weights.index(1.0)] == store[at].tokens[store[at].weights == 0].tolist()
+
+
 def test_orpo_equals_the_flat_script(stores):
     network = small_llama()
     twin, given = copy.deepcopy(network), materials(network, stores, budget=256)
