@@ -169,4 +169,4 @@ def both(chosen: Prepared, rejected: Prepared) -> Prepared:
     lost = sum(len(item.tokens) for side in (chosen, rejected) for item in side.examples)
     if reason:
         return Prepared((), reason, chosen.cut + rejected.cut + lost)
-    return Prepared((replace(chosen.examples[0], label=1), replace(rejected.examples[0], label=0)))
+    return Prepared((replace(chosen.examples[0], label=1), replace(rejected.examples[0], label=0)), None, chosen.cut + rejected.cut)
