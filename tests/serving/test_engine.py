@@ -131,6 +131,20 @@ def test_an_adapter_is_replaced_under_way_and_texts_stay_whole(wordy_llama, adap
     found.stop()
 
 
+def test_what_nobody_waits_for_any_more_is_not_done(wordy_llama):
+    """A note that was cancelled before its turn, as when a client left: the engine passes it over and lives."""
+    host, renderer = tiny_host(wordy_llama)
+    found = start([chat_model("base", host, renderer)])
+    engine, done = found.service.engine, []
+    engine.call(lambda: time.sleep(0.2))
+    given_up = engine.call(lambda: done.append("given up"))
+    assert given_up.cancel()
+    engine.call(lambda: done.append("wanted")).result(timeout=20)
+    assert done == ["wanted"] and engine.alive
+    assert found.client().chat.completions.create(model="base", messages=ASKED, max_tokens=3).choices
+    found.stop()
+
+
 def test_many_adapters_mixed_answer_as_each_alone(wordy_llama, adapter_folder):
     host, renderer = tiny_host(wordy_llama)
     models = [chat_model("base", host, renderer)] + [chat_model(f"a{number}", host, renderer, place=host.bank.add(adapter_folder(number)), parent="base") for number in range(8)]

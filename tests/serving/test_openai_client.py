@@ -93,6 +93,9 @@ def test_completions_continue_texts_and_tokens(client, running):
     assert len(body["choices"][2]["logprobs"]["tokens"]) == len(body["choices"][2]["logprobs"]["top_logprobs"])
     pieces = list(client.completions.create(model="one", prompt="The violin", max_tokens=7, temperature=0, stream=True))
     assert "".join(piece.choices[0].text for piece in pieces) == body["choices"][0]["text"]
+    counted = list(client.completions.create(model="one", prompt="The violin", max_tokens=7, temperature=0, stream=True, stream_options={"include_usage": True}))
+    assert [piece.usage for piece in counted[:-1]] == [None] * (len(counted) - 1) and not any("usage" in piece.model_fields_set for piece in counted[:-1]), "usage is told once; the document has no null there"
+    assert counted[-1].usage.completion_tokens == 7 and counted[-1].choices == []
 
 
 @pytest.mark.parametrize("form", ["float", "base64"])

@@ -73,7 +73,6 @@ class Completion:
     async def stream(self, request: Request):
         """Nothing, once the request has been taken; then server-sent events: pieces of text, how each ended, the usage where it is wanted, and the end."""
         with_usage = bool(self.wanted.stream_options and self.wanted.stream_options.include_usage)
-        more = {"usage": None} if with_usage else {}
         began, first, taken = time.monotonic(), True, False
         try:
             async with self.service.counted(request, self.writing.model, self.writing.ask.cost):
@@ -87,7 +86,7 @@ class Completion:
                         first = False
                     answer = self.writing.answers[event[1]]
                     text, finish, likelihoods = (event[2], None, event[3]) if event[0] == "text" else ("", answer.finish, answer.likelihoods)
-                    yield sse({**self.head(), "choices": [self.choice(event[1], text, finish, likelihoods)], **more})
+                    yield sse({**self.head(), "choices": [self.choice(event[1], text, finish, likelihoods)]})
         except Exception as error:
             if not taken:
                 raise
