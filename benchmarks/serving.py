@@ -23,7 +23,7 @@ SHAPES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4},
     "42m": {"hidden_size": 640, "intermediate_size": 1760, "num_hidden_layers": 8, "num_attention_heads": 10, "num_key_value_heads": 10},
 }
-STREAMS, TOKENS, ROUNDS = 16, 32, 1
+STREAMS, TOKENS, ROUNDS = 16, 32, 3
 
 
 def make_model(name: str, folder: Path) -> Path:
@@ -48,13 +48,15 @@ def make_model(name: str, folder: Path) -> Path:
     return folder
 
 
-def ask(port: int, model: str, number: int, tokens: int = TOKENS, timeout: float = 300) -> tuple[int, int, float, float]:
-    """One stream: status, pieces or tokens, seconds to the first, seconds in all."""
+def ask(port: int, model: str, number: int, tokens: int = TOKENS, timeout: float = 300, retry: list | None = None) -> tuple[int, int, float, float]:
+    """One stream: status, pieces or tokens, seconds to the first, seconds in all. `retry` is given what `Retry-After` says."""
     body = {"model": model, "messages": [{"role": "user", "content": f"Tell me about violin {number} and the shop, please."}], "max_tokens": tokens, "temperature": 0, "stream": True}
     began, first, count = time.perf_counter(), 0.0, 0
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     connection.request("POST", "/v1/chat/completions", json.dumps({**body, "stream_options": {"include_usage": True}}), {"Content-Type": "application/json"})
     answer = connection.getresponse()
+    if retry is not None:
+        retry.append(answer.getheader("Retry-After"))
     if answer.status != 200:
         answer.read()
         return answer.status, 0, 0.0, time.perf_counter() - began
@@ -261,33 +263,55 @@ def first(folder: Path, name: str) -> None:
     print(f"{name}: first token of one stream over HTTP, median {mine:.1f} ms; generate(max_new_tokens=1) in process {other:.1f} ms: ours takes {mine / other:.2f}x of it, on {len(os.sched_getaffinity(0))} cores", flush=True)
 
 
-def overload(folder: Path, name: str, seconds: float) -> None:
-    """As many askers as it serves at once, then three times as many with those that wait: statuses, goodput, time to a 429."""
+def load_for(folder: Path, askers: int, seconds: float) -> list[tuple]:
+    """What so many askers got in so many seconds: each asks again at once, and after a 429 when `Retry-After` says so."""
+    end, lock, found = time.monotonic() + seconds, threading.Lock(), []
+
+    def go(number: int) -> None:
+        while time.monotonic() < end:
+            retry: list[str | None] = []
+            try:
+                answer = ask(8734, folder.name, number, 32, retry=retry)
+            except (OSError, http.client.HTTPException):  # nobody answered, or not to the end
+                answer = (0, 0, 0.0, 0.0)
+            retry = retry or [None]
+            with lock:
+                found.append((*answer, *retry))
+            if answer[0] != 200:
+                time.sleep(min(float(retry[0] or 1), max(0.0, end - time.monotonic())))
+
+    threads = [threading.Thread(target=go, args=(number,)) for number in range(askers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def overload(folder: Path, name: str, seconds: float, turns: int = 5) -> None:
+    """As many askers as it serves at once, then three times as many with those that wait, by turns: statuses, goodput, time to a 429.
+
+    `seconds` is the time under threefold load in all; a turn of the plain load takes a fifth of that of the other, so that both see the same machine.
+    """
     ours = luthier_server(folder, 8734, "--waiting", "16")
-    figures = {}
-    for load, askers, share in (("1x", 16, 0.2), ("3x", 48, 1.0)):
-        end, lock, found = time.monotonic() + share * seconds, threading.Lock(), []
-
-        def go(number: int, end=end, lock=lock, found=found) -> None:
-            while time.monotonic() < end:
-                answer = ask(8734, folder.name, number, 32)
-                with lock:
-                    found.append(answer)
-                if answer[0] != 200:
-                    time.sleep(1.0)  # a client that keeps to Retry-After
-
-        threads = [threading.Thread(target=go, args=(number,)) for number in range(askers)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        good, refused = [item for item in found if item[0] == 200], sorted(item[3] for item in found if item[0] == 429)
-        errors = [item[0] for item in found if item[0] not in (200, 429)]
-        figures[load] = sum(item[1] for item in good) / (share * seconds)
-        late = refused[int(0.99 * len(refused))] * 1000 if refused else 0.0
-        print(f"{name}: {load} load, {askers} askers, {share * seconds:.0f} s: {len(good)} answered, {len(refused)} got 429 (p99 {late:.0f} ms), other errors {errors[:5]}, goodput {figures[load]:.0f} tokens/s", flush=True)
+    load_for(folder, 16, 3)
+    found: dict[str, list[tuple]] = {"1x": [], "3x": []}
+    spent = {"1x": 0.0, "3x": 0.0}
+    for _ in range(turns):
+        for load, askers, share in (("1x", 16, 0.2), ("3x", 48, 1.0)):
+            began = time.monotonic()
+            found[load] += load_for(folder, askers, share * seconds / turns)
+            spent[load] += time.monotonic() - began
     ours.stop()
-    print(f"{name}: goodput at 3x is {figures['3x'] / figures['1x']:.2f} of that at 1x", flush=True)
+    goodput = {}
+    for load, answers in found.items():
+        refused = sorted(item[3] for item in answers if item[0] == 429)
+        silent = sum(item[0] == 429 and not item[4] for item in answers)
+        errors = [item[0] for item in answers if item[0] not in (200, 429)]
+        goodput[load] = sum(item[1] for item in answers if item[0] == 200) / spent[load]
+        late = refused[int(0.99 * len(refused))] * 1000 if refused else 0.0
+        print(f"{name}: {load} load, {spent[load]:.0f} s: {sum(item[0] == 200 for item in answers)} answered, {len(refused)} got 429 ({silent} without Retry-After, p99 {late:.0f} ms), {len(errors)} other errors {errors[:5]}, goodput {goodput[load]:.0f} tokens/s", flush=True)
+    print(f"{name}: goodput at 3x is {goodput['3x'] / goodput['1x']:.2f} of that at 1x", flush=True)
 
 
 def main() -> None:
