@@ -39,6 +39,11 @@ def lengths(record: Asked) -> tuple[int, int]:
     return answer + sum(len(message.content) for message in record.messages), answer
 
 
+def told_by_reference(columns: dict[str, str], values: list) -> bool:
+    """Whether the names alone say that answers will be compared with something: `prompt` beside `reference` or `ground_truth`."""
+    return columns["prompt"].lower() == "prompt" and columns["reference"].lower() in ("reference", "ground_truth")
+
+
 # ---- pairs ----------------------------------------------------------------------------------------
 def look_like_transcripts(values: list) -> bool:
     return bool(values) and all(isinstance(value, str) and value.lstrip().startswith(("Human:", "Assistant:")) for value in values)

@@ -15,7 +15,7 @@ from luthier.data.checks import ROW_CHECKS, columns, ids
 from luthier.data.findings import CODES, LONGEST_RAW, Finding, Tally
 from luthier.data.judgements import Judgements
 from luthier.data.ledger import Ledger
-from luthier.data.records import Asked, Conversation, Labelled, MultiLabelled, Pair, Record, Scored, Tagged, both_texts
+from luthier.data.records import Asked, Conversation, Labelled, MultiLabelled, Pair, Prompt, Record, Scored, Tagged, both_texts
 from luthier.data.settings import DataSettings
 from luthier.data.sources import Row, Source
 from luthier.data.spellings import LEARNED_BY, SAMPLE, Mapping, convert, guess, label_left_out, mapping_from
@@ -88,7 +88,7 @@ class Intake:
             else:
                 self._finding(item, split)
         if mapping is not None:
-            self.notes += columns.check(shapes, mapping.used() | set(ids.NAMES), source.name)
+            self.notes += [] if mapping.record is Prompt else columns.check(shapes, mapping.used() | set(ids.NAMES), source.name)
         if not first and not self.stopped and not self.ledgers[split].rows_in:
             self._finding(Finding("D120", "error", f"{source.name} has no rows", source.name, count=0, hint="is the file empty, or only a header?", fatal=True), split)
         if source.state() != before:

@@ -150,6 +150,7 @@ STYLES: dict[str, Style] = {
     "turns": Style(Conversation, ("turns",), ("system",), "turns that alternate between user and assistant", chats.from_turns, chats.look_like_turns),
     "alpaca": Style(Conversation, ("instruction", "completion"), ("input", "system", "history"), "Alpaca instructions", chats.from_alpaca, chats.look_like_text),
     "prompt and completion": Style(Conversation, ("prompt", "completion"), ("system",), "prompts and completions", chats.from_pair, chats.look_like_prompts),
+    "prompts and references": Style(Prompt, ("prompt", "reference"), ("system",), "prompts with reference answers", feedback.from_prompt, chats.look_like_prompts, feedback.told_by_reference),
     "two texts and a score": Style(Scored, ("value", "first", "pair"), (), "pairs of texts with a number", labels.scored_pair, labels.look_like_numbers, labels.never),
     "two texts and a label": Style(Labelled, ("first", "pair", "label"), (), "pairs of texts with a label", labels.labelled_pair, chats.look_like_text, labels.told_by_both),
     "two texts and labels": Style(MultiLabelled, ("labels", "first", "pair"), (), "pairs of texts with several labels", labels.several_pair, labels.look_like_several, labels.never),
@@ -284,7 +285,7 @@ def _mapping(style_name: str, columns: dict[str, str], path: str, task: str | No
     task = task or known
     arrows = " · ".join(f"{role} ← {column}" for role, column in columns.items())
     unused = [name for name in names if name not in columns.values()]
-    tail = f"; not used: {', '.join(unused[:8])}{' …' if len(unused) > 8 else ''}" if unused else ""
+    tail = f"; {'for graders' if style.record is Prompt else 'not used'}: {', '.join(unused[:8])}{' …' if len(unused) > 8 else ''}" if unused else ""
     how = " (by the look of the values)" if shaped else ""
     return Mapping(task, style.record, columns, style_name, f"{path} is read as {style.words}{how}: {arrows}{tail}")
 

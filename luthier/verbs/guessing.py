@@ -1,6 +1,9 @@
 """What a recipe for a data file would be: the task and the columns, guessed from its first rows and said in a sentence."""
+from pathlib import Path
+
 from luthier.data import sources, spellings
 from luthier.data.findings import Finding
+from luthier.data.records import Prompt
 from luthier.data.spellings import Mapping
 from luthier.errors import DataError
 
@@ -42,5 +45,12 @@ def recipe_of_data(
     task = {"name": found.task, **found.settings} if found.settings else found.task
     recipe = {"model": model, "task": task, "method": "lora", "data": data}
     if found.record in spellings.LEARNED_BY:
-        recipe["objective"] = spellings.LEARNED_BY[found.record]
+        rewards = rewards_beside(path, found) if found.record is Prompt else []
+        recipe["objective"] = {"name": spellings.LEARNED_BY[found.record], "rewards": rewards} if rewards else spellings.LEARNED_BY[found.record]
     return recipe, found.sentence
+
+
+def rewards_beside(path: str, found: Mapping) -> list[str]:
+    """What answers to prompts may earn: the grader that lies beside the file (FILE.grader.json), or likeness to the reference."""
+    grader = Path(path).with_suffix(".grader.json")
+    return [f"grader:{grader}"] if grader.is_file() else ["task:rouge_l"] if "reference" in found.columns else []

@@ -69,3 +69,14 @@ def test_ratings_to_a_verdict(here, base):
     rows = [{"prompt": row["prompt"], "completion": row[side], "label": side == "chosen"} for number, row in enumerate(pairs(160)) for side in [("chosen", "rejected")[number % 2]]]
     result = luthier.train(str(write(here / "rated.jsonl", rows)), {"model": str(base), "objective": "kto", **QUICK, "training.learning_rate": 5e-3}, name="rated")
     assert result.verdict["metric"] == "rating_auc" and result.verdict["difference"]["low"] > 0
+
+
+def test_prompts_with_references_become_a_recipe_with_a_reward(here):
+    write(here / "asked.jsonl", [{"prompt": f"what is {number} and one?", "reference": str(number + 1), "level": "easy"} for number in range(20)])
+    luthier.init("asked.jsonl")
+    assert "name: grpo" in (here / "luthier.yaml").read_text() and "task:rouge_l" in (here / "luthier.yaml").read_text()
+    (here / "asked.grader.json").write_text('{"type": "string_check", "operation": "eq", "input": "{{sample.output_text}}", "reference": "{{item.reference}}"}')
+    found = luthier.init("asked.jsonl", output="graded.yaml").to_dict()
+    assert "grader:asked.grader.json" in (here / "graded.yaml").read_text() and found["task"] == "chat" and "prompts with reference answers" in found["sentence"]
+    told = luthier.check("graded.yaml").to_dict()
+    assert told["ok"] and "for graders: level" in told["mapping"] and not [one for one in told["findings"] if one["code"] == "D112"]
