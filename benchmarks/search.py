@@ -2,8 +2,8 @@
 
     python benchmarks/search.py [--seeds 10] [--steps 300] [--state FILE]
 
-For each seed both ways spend the same number of steps: tree-structured Parzen estimator with successive halving against random draws that run to
-their end. Prints the best validation loss of each and the paired difference with its 95 % interval; positive means that the search is better. What FILE holds is not
+For each seed both ways spend the same number of steps: `luthier train --search` as it ships (the recipe as it stands, then the tree-structured Parzen
+estimator, with successive halving) against random draws that run to their end. Prints the best validation loss of each and the paired difference with its 95 % interval; positive means that the search is better. What FILE holds is not
 measured again, so that the whole can be done in pieces.
 """
 import argparse
@@ -60,6 +60,8 @@ def best(recipe, *, sampler: str, halving: bool, budget: int, seed: int) -> floa
     run = runs.create("", stem=f"{sampler}-{seed}")
     with run.lock(), Stopping() as stopping:
         study = search.open_study(optuna, run, sampler, halving, seed)
+        if halving:
+            search.start_at(study, recipe)
         while spent(run) < budget:
             study.optimize(lambda trial: search.one_trial(optuna, run, recipe, trial, stopping, silent), n_trials=1)
     return min(trial.intermediate_values[step] for trial in study.trials for step in trial.intermediate_values)

@@ -1,7 +1,7 @@
 """`train --search`: find learning rate, rank, epochs, batch size, weight decay and dropout on validation rows, then train the best with several seeds.
 
 Trials come from Optuna's tree-structured Parzen estimator (Bergstra et al. 2011); those that are worse than half of the others at the same look
-are ended by successive halving (Jamieson and Talwalkar 2016). The study is a SQLite file in the run's folder, so that it can be continued.
+are ended by successive halving (Jamieson and Talwalkar 2016); the first trial is the recipe as it stands. The study is a SQLite file in the run's folder, so that it can be continued.
 Test rows are never looked at while searching.
 """
 import dataclasses
@@ -11,18 +11,23 @@ from pathlib import Path
 
 from luthier.errors import NonFinite, RecipeError, WorkFailed
 from luthier.files import write_json
+from luthier.models.load import facts
 from luthier.runs import folder as runs
 from luthier.runs.events import Event, Say, silent
 from luthier.runs.folder import Run
 from luthier.verbs.recipe import Recipe
 from luthier.verbs.results import RunResult
-from luthier.verbs.stages import open_recipe
+from luthier.verbs.stages import default_rate, open_recipe
 from luthier.verbs.stopping import Stopping
 from luthier.verbs.train import train
 from luthier.verbs.work import Work
 
 BATCHES = (4, 8, 16, 32)
 RANKS = (4, 8, 16, 32, 64)
+RATES = (1e-5, 1e-2)
+EPOCHS = 6
+MOST_DECAY = 0.1
+MOST_DROPOUT = 0.2
 
 
 def search(
@@ -38,6 +43,7 @@ def search(
     with run.lock(), Stopping() as stopping:
         run.update(status="running")
         study = open_study(optuna, run, sampler, halving, recipe.seed)
+        start_at(study, recipe)
         asked = trials - len([trial for trial in study.trials if trial.state.is_finished()])
         if asked > 0:
             study.optimize(lambda trial: one_trial(optuna, run, recipe, trial, stopping, say), n_trials=asked, catch=(NonFinite,))
@@ -70,6 +76,28 @@ def open_study(optuna, run: Run, sampler: str, halving: bool, seed: int):
     return optuna.create_study(study_name="search", storage=f"sqlite:///{run.path / 'study.sqlite'}", direction="minimize", load_if_exists=True, sampler=ways[sampler](), pruner=pruner)
 
 
+def start_at(study, recipe: Recipe) -> None:
+    """The first trial of a new study begins where the recipe stands, so that what is found is never worse than what was asked for; what the recipe leaves
+    open is drawn, but for the rate, which is the method's own."""
+    if study.trials:
+        return
+    training = recipe.training
+    rate = training.learning_rate if training.learning_rate != "auto" else default_rate(recipe, facts(recipe.model).parameters)[0]
+    given = {"training.learning_rate": min(max(rate, RATES[0]), RATES[1])}
+    if training.epochs in range(1, EPOCHS + 1):
+        given["training.epochs"] = float(training.epochs)
+    if training.batch_size in BATCHES:
+        given["training.batch_size"] = training.batch_size
+    if 0 <= training.weight_decay <= MOST_DECAY:
+        given["training.weight_decay"] = training.weight_decay
+    method = vars(recipe.method)
+    if method.get("rank") in RANKS:
+        given["method.rank"] = method["rank"]
+    if 0 <= method.get("dropout", -1) <= MOST_DROPOUT:
+        given["method.dropout"] = method["dropout"]
+    study.enqueue_trial(given)
+
+
 def one_trial(optuna, run: Run, recipe: Recipe, trial, stopping: Stopping, say: Say) -> float:
     """Train with one draw of settings; every look at validation is told to the study, which may end the trial there. Returns the least loss."""
     changed = with_settings(recipe, suggested(trial, recipe))
@@ -94,16 +122,16 @@ def one_trial(optuna, run: Run, recipe: Recipe, trial, stopping: Stopping, say: 
 def suggested(trial, recipe: Recipe) -> dict:
     """One draw, within the ranges that people use."""
     drawn = {
-        "training.learning_rate": trial.suggest_float("training.learning_rate", 1e-5, 1e-2, log=True),
-        "training.epochs": trial.suggest_float("training.epochs", 1, 6, step=1),
+        "training.learning_rate": trial.suggest_float("training.learning_rate", *RATES, log=True),
+        "training.epochs": trial.suggest_float("training.epochs", 1, EPOCHS, step=1),
         "training.batch_size": trial.suggest_categorical("training.batch_size", BATCHES),
-        "training.weight_decay": trial.suggest_float("training.weight_decay", 0.0, 0.1),
+        "training.weight_decay": trial.suggest_float("training.weight_decay", 0.0, MOST_DECAY),
     }
     fields = {field.name for field in dataclasses.fields(recipe.method)}
     if "rank" in fields:
         drawn["method.rank"] = trial.suggest_categorical("method.rank", RANKS)
     if "dropout" in fields:
-        drawn["method.dropout"] = trial.suggest_float("method.dropout", 0.0, 0.2)
+        drawn["method.dropout"] = trial.suggest_float("method.dropout", 0.0, MOST_DROPOUT)
     return drawn
 
 

@@ -59,6 +59,7 @@ def test_a_search_finds_a_rate_that_learns_and_goes_on_where_it_stopped(base, ch
     found = result["search"]
     history = read_json(here / "runs" / "hunt" / "search.json")["history"]
     assert found["trials"] == 4 and len(history) == 4 and found["value"] == min(one["value"] for one in history if one["state"] == "complete")
+    assert history[0]["training.learning_rate"] == 5e-4 and history[0]["training.weight_decay"] == 0.0, "the first trial is the recipe as it stands"
     assert read_json(here / "runs" / result["run"] / "run.json")["status"] == "done" and result["verdict"]
     resolved = (here / "runs" / result["run"] / "luthier.yaml").read_text()
     assert f"{found['best']['training.batch_size']}" in resolved
