@@ -1,4 +1,5 @@
 """What the decision stands on: cost against quality with the frontier, and rows won, tied and lost against each other contestant."""
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -63,13 +64,15 @@ def frontier(run: RunFiles, decision: dict, lines: Sequence[dict]) -> Picture:
         canvas.text(left - 40, 12, metric_words(metric), "small")
         canvas.path([(x(place(cost)), y(value)) for cost, value, _ in edge], "middle")
         taken: list[tuple[float, float]] = []
+        led_on = {one[2] for one, after in itertools.pairwise(edge) if x(place(after[0])) > x(place(one[0])) + 20}
         for cost, value, name in points:
             hover = f"{name}: {figure(value, metric)} at {cost:,.4g} {currency}"
             if name == winner:
                 canvas.star(x(place(cost)), y(value), 9, "star", hover)
             else:
                 canvas.dot(x(place(cost)), y(value), 5, "other mark", hover)
-            up = free_place(taken, x(place(cost)), y(value) + 4)
+            crossed = name in led_on  # the line goes on to the right, through where a name stands
+            up = free_place(taken, x(place(cost)), y(value) + (18 if crossed else 4))
             canvas.text(x(place(cost)) + 11, up, name, "strong" if name == winner else "tick", room=110 if width == WIDE else 60)
         return canvas
 
