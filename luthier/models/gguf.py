@@ -6,6 +6,7 @@ tied output layer is left out. The tokenizer goes along as tokens, merges and th
 """
 import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,16 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from luthier.errors import RecipeError, WorkFailed
+from luthier.errors import RecipeError, Refused, WorkFailed
 from luthier.models import gguf_pieces
+from luthier.models.gguf_header import check_words, header_of
 from luthier.models.gguf_pieces import CONTROL, NORMAL, UNUSED, USER_DEFINED
 from luthier.models.heads import CausalHead, transformer_of
 from luthier.models.language_model import LanguageModel
 
 PRECISIONS = ("f32", "f16", "bf16", "q8_0", "q4_0")
+PRE_TOKENIZERS = ("gpt-2", "smollm", "llama-bpe", "qwen2")
+MOST_CONTEXT = 1 << 24
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 """Model types that are converted, and their names in GGUF."""
 GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -196,31 +200,46 @@ def read_gguf(path: Path, like: LanguageModel) -> LanguageModel:
 
 
 def tokenizer_of(path: Path) -> tuple[PreTrainedTokenizerFast, str | None]:
-    """The tokenizer and the chat template of a file, from nothing but what stands in it."""
-    import gguf
+    """The tokenizer and the chat template of a file, from nothing but what stands in it. Refused (S102, S105) where what it claims is false."""
+    header = header_of(path)
+    value = lambda name: header.get(f"tokenizer.ggml.{name}")
+    if value("model") not in ("gpt2", "llama"):
+        raise WorkFailed(f"{path.name} has a tokenizer of the kind {str(value('model'))[:40]!r}", code="X111", file=str(path))
+    if value("model") == "gpt2" and value("pre") not in PRE_TOKENIZERS:
+        raise WorkFailed(f"{path.name} cuts words as {str(value('pre'))[:40]!r} does, which is not known here; known are: {', '.join(PRE_TOKENIZERS)}", code="X111", file=str(path))
+    check_words(header, path)
+    try:
+        return built(header, value), header.get("tokenizer.chat_template")
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise Refused(f"the tokenizer in {path} cannot be built: {str(error)[:200]}", code="S105", file=str(path), hint="download the file again") from error
 
-    reader = gguf.GGUFReader(path)
 
-    def value(key: str):
-        return reader.fields[key].contents() if key in reader.fields else None
-
-    tokens, kinds = value("tokenizer.ggml.tokens"), value("tokenizer.ggml.token_type")
-    if value("tokenizer.ggml.model") not in ("gpt2", "llama"):
-        raise WorkFailed(f"{path.name} has a tokenizer of the kind {value('tokenizer.ggml.model')!r}", code="X111", file=str(path))
+def built(header: Mapping[str, object], value: Callable) -> PreTrainedTokenizerFast:
+    """The tokenizer that checked fields describe."""
+    tokens, kinds = value("tokens"), value("token_type")
     vocabulary = {token: number for number, token in enumerate(tokens) if kinds[number] != UNUSED}
-    unknown = tokens[found] if (found := value("tokenizer.ggml.unknown_token_id")) is not None else None
-    if value("tokenizer.ggml.model") == "llama":
-        plain = gguf_pieces.pieces_tokenizer(tokens, value("tokenizer.ggml.scores"), kinds, prefix=bool(value("tokenizer.ggml.add_space_prefix")), unknown=unknown)
+    unknown = tokens[found] if (found := value("unknown_token_id")) is not None else None
+    if value("model") == "llama":
+        plain = gguf_pieces.pieces_tokenizer(tokens, value("scores"), kinds, prefix=bool(value("add_space_prefix")), unknown=unknown)
     else:
-        plain = byte_level_tokenizer(tokens, kinds, vocabulary, value("tokenizer.ggml.merges"), value("tokenizer.ggml.pre"))
-    named = {name: tokens[found] for name in ("bos", "eos", "padding", "unknown") if (found := value(f"tokenizer.ggml.{name}_token_id")) is not None}
-    if value("tokenizer.ggml.add_bos_token") or value("tokenizer.ggml.add_eos_token"):
+        plain = byte_level_tokenizer(tokens, kinds, vocabulary, value("merges") or [], value("pre"))
+    named = {name: tokens[found] for name in ("bos", "eos", "padding", "unknown") if (found := value(f"{name}_token_id")) is not None}
+    if value("add_bos_token") or value("add_eos_token"):
         from tokenizers.processors import TemplateProcessing
 
-        single = f"{named['bos']} " * bool(value("tokenizer.ggml.add_bos_token")) + "$A" + f" {named.get('eos')}" * bool(value("tokenizer.ggml.add_eos_token"))
+        single = f"{named['bos']} " * bool(value("add_bos_token")) + "$A" + f" {named.get('eos')}" * bool(value("add_eos_token"))
         plain.post_processor = TemplateProcessing(single=single, special_tokens=[(token, vocabulary[token]) for token in named.values()])
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=plain, **{{"bos": "bos_token", "eos": "eos_token", "padding": "pad_token", "unknown": "unk_token"}[name]: token for name, token in named.items()})
-    return wrapped, value("tokenizer.chat_template")
+    words = {"bos": "bos_token", "eos": "eos_token", "padding": "pad_token", "unknown": "unk_token"}
+    return PreTrainedTokenizerFast(tokenizer_object=plain, **{words[name]: token for name, token in named.items()})
+
+
+def context_of(path: Path) -> int:
+    """Tokens of the longest text, as the file says; Refused (S106) where it says nothing of the kind."""
+    header = header_of(path)
+    found = header.get(f"{header.get('general.architecture')}.context_length")
+    if type(found) is not int or not 1 <= found <= MOST_CONTEXT:
+        raise Refused(f"{path} says a context of {str(found)[:40]}", code="S106", file=str(path), hint="download the file again")
+    return found
 
 
 def byte_level_tokenizer(tokens: list[str], kinds: list[int], vocabulary: dict[str, int], merges: list[str], pre_tokenizer: str) -> Tokenizer:

@@ -12,7 +12,7 @@ from luthier.errors import CheckpointError, RecipeError
 from luthier.files import verify
 from luthier.models.configuration import read_configuration
 from luthier.models.families import family_of
-from luthier.models.gguf import tokenizer_of
+from luthier.models.gguf import context_of, tokenizer_of
 from luthier.models.location import locate
 from luthier.models.machine import machine
 from luthier.models.tokenizer import load_tokenizer
@@ -135,19 +135,11 @@ def read_base(base: Path, recipe) -> tuple[object, str | None, int, frozenset[in
     """Tokenizer, chat template, context and end tokens of a folder or a file."""
     if base.suffix == ".gguf":
         tokenizer, template = tokenizer_of(base)
-        return tokenizer, template, context_of_gguf(base), frozenset({tokenizer.eos_token_id} - {None})
+        return tokenizer, template, context_of(base), frozenset({tokenizer.eos_token_id} - {None})
     config, _ = read_configuration(base, base)
     tokenizer, template, _ = load_tokenizer(base, base, config)
     named = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     return tokenizer, template, family_of(config.model_type).context(config), frozenset({tokenizer.eos_token_id, *named} - {None})
-
-
-def context_of_gguf(path: Path) -> int:
-    """Tokens of the longest text, as the file says."""
-    import gguf
-
-    fields = gguf.GGUFReader(path).fields
-    return int(next(fields[name].contents() for name in fields if name.endswith(".context_length")))
 
 
 def shown_of(sources: Sequence[Source], kind: Kind, context: int, max_rows: int) -> Shown:
