@@ -1,8 +1,9 @@
 """How fast rows are read and checked, and in how much memory: a million generated conversations, one in a hundred of them bad.
 
-    python benchmarks/data.py [--rows 1000000] [--work FOLDER] [--stages read,build,doctor,tokens]
+    python benchmarks/data.py [--rows 1000000] [--work FOLDER] [--stages read,exact,build,doctor,tokens]
 
-Every stage is a process of its own on one core. `read` is the strict reader alone; `build` is what `luthier check` and `luthier train` do first: read, convert,
+Every stage is a process of its own on one core. `read` is the strict reader alone; `exact` reads, holds every row to its format, makes its record, and finds
+exact duplicates and exact leakage (as if every second row were the test split), without judging what a row says and without writing it; `build` is what `luthier check` and `luthier train` do first: read, convert,
 check every row, split, find duplicates and overlap, write; `doctor` is the statistical part of `check` over what was built; `tokens` is the part that needs a
 tokenizer (spruce's), over the first rows. Rows a second are by the process's own time, and by the clock. That every planted row was found is asserted.
 """
@@ -16,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-STAGES = ("read", "build", "doctor", "tokens")
+STAGES = ("read", "exact", "build", "doctor", "tokens")
 WORDS = "violin string bow tuning hall concert repair bridge sound post varnish spruce maple player lesson weekend price order invoice delivery address question answer morning evening colour".split()
 TOKEN_ROWS = 20_000
 
@@ -75,6 +76,44 @@ def read(path: Path, work: Path) -> dict:
         else:
             bad += bool(item.rows)
     return {"rows": good + bad}
+
+
+def exact(path: Path, work: Path) -> dict:
+    """The steps of the product's own first pass, without its row checks and its files."""
+    from hashlib import blake2b
+
+    import numpy as np
+
+    from luthier.data import split
+    from luthier.data.canonical import body_json
+    from luthier.data.findings import Finding
+    from luthier.data.sources import Row
+    from luthier.data.sources import read as rows_of
+    from luthier.data.spellings import SAMPLE, convert, guess
+
+    mapping, held, bad, identity, content, side = None, [], 0, [], [], bytearray()
+    for item in rows_of(str(path)):
+        if type(item) is not Row:
+            bad += bool(item.rows)
+            continue
+        if mapping is None:
+            held.append(item)
+            if len(held) < SAMPLE:
+                continue
+            mapping = guess(held, str(path), task="chat")
+        for row in held or (item,):
+            record = convert(row, mapping)
+            if type(record) is Finding:
+                bad += 1
+                continue
+            identity.append(split.hash_of(split.normalise(split.identity_of(record))))
+            content.append(blake2b(body_json(record).encode(), digest_size=8).digest())
+            side.append(split.TRAIN if row.number % 2 else split.TEST)
+        held = []
+    identity_N, none_N = np.array(identity, dtype=np.uint64), np.zeros(len(identity), dtype=np.uint64)
+    twice = len(content) - len(np.unique(np.frombuffer(b"".join(content), dtype=np.uint64)))
+    leaks = int(split.overlapping(identity_N, none_N, np.frombuffer(side, dtype=np.int8)).sum())
+    return {"rows": len(content) + bad, "broken": bad, "twice": twice, "leaks": leaks}
 
 
 def build(path: Path, work: Path) -> dict:
@@ -152,7 +191,9 @@ def main() -> None:
         row = json.loads(done.stdout.splitlines()[-1])
         if name == "build" and (row["left_out"], row["twice"]) != (planted["broken"], planted["twice"]):
             raise SystemExit(f"planted {planted}, found {row}")
-        more = ", ".join(f"{key} {row[key]:,}" for key in ("left_out", "twice", "findings", "tokens") if key in row)
+        if name == "exact" and (row["twice"], row["leaks"]) != (planted["twice"], planted["twice"]):
+            raise SystemExit(f"planted {planted}, found {row}")
+        more = ", ".join(f"{key} {row[key]:,}" for key in ("broken", "leaks", "left_out", "twice", "findings", "tokens") if key in row)
         print(f"| {name} | {row['rows']:,} | {row['rows'] / row['processor']:,.0f} | {row['rows'] / row['seconds']:,.0f} | {row['peak_mib']:,.0f} (imports {row['imports_mib']:.0f}) | {more} |", flush=True)
 
 

@@ -230,8 +230,13 @@ class Intake:
 def _lengths(record: Record) -> tuple[int, int]:
     """Characters of a record, and of what it teaches."""
     if type(record) is Conversation:
-        answer = sum([len(message.content) for message in record.messages if message.role == "assistant" and message.weight])
-        return sum([len(message.content) for message in record.messages]), answer
+        characters = answer = 0
+        for message in record.messages:
+            size = len(message.content)
+            characters += size
+            if message.role == "assistant" and message.weight:
+                answer += size
+        return characters, answer
     if type(record) is Pair:
         return len(record.source) + len(record.target), len(record.target)
     if type(record) is Scored:

@@ -102,6 +102,8 @@ class CausalHead:
     """What the family does to raw logits."""
     whole_logits: bool = False
     """The network's own logits are used because body and output layer do not explain them."""
+    looks_back_only: bool = False
+    """What stands behind a token was found to change nothing in it, so that padding on the right needs no mask."""
     autocast: torch.dtype | None = None
     """The type of matrix products while the parameters keep theirs; None: the parameters' type."""
     notices: list[str] = field(default_factory=list)
@@ -116,7 +118,7 @@ class CausalHead:
             total = (F.cross_entropy(logits_ND, target_N, reduction="none", label_smoothing=label_smoothing) * weight_N).sum()
             return total, weight_N.sum().item()
         with running(network, self.autocast):
-            hidden_ND = hidden_states(network, tokens_BT, attend_BT, position_BT)[:, :-1][learned]
+            hidden_ND = hidden_states(network, tokens_BT, self.needed(attend_BT), position_BT)[:, :-1][learned]
             total = self.sum_over(network, hidden_ND, target_N, weight_N, label_smoothing)
         return total, weight_N.sum().item()
 
@@ -135,6 +137,12 @@ class CausalHead:
         chunks = zip(hidden_ND.split(size), target_N.split(size), weight_N.split(size), strict=True)
         return sum((checkpoint(part, *chunk, use_reentrant=False) for chunk in chunks), torch.zeros((), device=hidden_ND.device))
 
+    def needed(self, attend_BT: Tensor | None) -> Tensor | None:
+        """The mask of a batch; None where it only hides padding behind rows that do not look there: kernels then leave out what lies above the diagonal."""
+        if attend_BT is None or not self.looks_back_only:
+            return attend_BT
+        return None if bool((attend_BT[:, 1:] <= attend_BT[:, :-1]).all()) else attend_BT
+
     @torch.no_grad()
     def token_logprobs(self, network, tokens_BT, weight_BT=None, attend_BT=None, position_BT=None) -> Tensor:
         """Log-probability of each token given those before it [B, T], in nats; 0 at position 0 and where `weight_BT` is 0. No gradient."""
@@ -146,7 +154,7 @@ class CausalHead:
                 logits = self.logits(network, tokens_BT, attend_BT, position_BT)[:, :-1][learned].float()
                 logprob_N = logits.log_softmax(-1).gather(1, target_N[:, None])[:, 0]
             else:
-                hidden_ND = hidden_states(network, tokens_BT, attend_BT, position_BT)[:, :-1][learned]
+                hidden_ND = hidden_states(network, tokens_BT, self.needed(attend_BT), position_BT)[:, :-1][learned]
                 layer = projection.layer
                 logprob_N = target_logprobs(hidden_ND, layer.weight, target_N, bias_V=layer.bias, transform=self.transform)
         logprob_BT = torch.zeros(tokens_BT.shape, dtype=torch.float32, device=tokens_BT.device)
@@ -161,12 +169,16 @@ class CausalHead:
 
     @torch.no_grad()
     def probe(self, network: nn.Module, *, tolerance: float = 1e-4) -> None:
-        """Compare body + output layer with the network's logits on eight tokens; on a difference use whole logits and say so."""
+        """Compare body + output layer with the network's logits on eight tokens; on a difference use whole logits and say so. Also find out whether tokens look back only."""
         transformer = transformer_of(network)
         was_training = transformer.training
         transformer.eval()
         tokens_BT = torch.arange(8, device=next(network.parameters()).device)[None] % transformer.config.vocab_size
-        ours = self.transform(projection_of(network).layer(hidden_states(network, tokens_BT, None, None)).float().clone())
+        states = hidden_states(network, tokens_BT, None, None)
+        other_BT = torch.cat([tokens_BT[:, :5], (tokens_BT[:, 5:] + 1) % transformer.config.vocab_size], 1)
+        moved = (states - hidden_states(network, other_BT, None, None)).abs()
+        self.looks_back_only = bool(moved[:, :5].max() <= 0.1 * tolerance * states.abs().max() < moved[:, 5:].max())
+        ours = self.transform(projection_of(network).layer(states).float().clone())
         theirs = transformer(input_ids=tokens_BT, use_cache=False).logits.float()
         transformer.train(was_training)
         if ours.shape != theirs.shape or not (ours - theirs).abs().max() <= tolerance * max(1.0, theirs.abs().max().item()):

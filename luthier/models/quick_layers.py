@@ -7,6 +7,8 @@ Gradients: dx = r * (dy * w) - x * r^3 * mean(dy * w * x), dw = sum over rows of
 A layer takes the short way only while it learns, and only where a trial with random numbers found that its own forward computes the same.
 """
 import functools
+import types
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 TOLERANCE = 1e-5
+GATED_ROWS = 64
+"""Rows of a gated layer's backward pass at a time: what is made on the way stays in the processor's cache."""
 
 
 class Norm(torch.autograd.Function):
@@ -52,8 +56,41 @@ class Gated(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        gate, up = ctx.saved_tensors
-        return torch.ops.aten.silu_backward(grad * up, gate), F.silu(gate).mul_(grad)
+        gate, up = (tensor.flatten(0, -2) for tensor in ctx.saved_tensors)
+        grad_gate, grad_up = torch.empty_like(gate), torch.empty_like(up)
+        room = gate.new_empty(min(GATED_ROWS, len(gate)), gate.shape[-1])
+        parts = (tensor.split(GATED_ROWS) for tensor in (grad.reshape(gate.shape), gate, up, grad_gate, grad_up))
+        for pull, gate_part, up_part, to_gate, to_up in zip(*parts, strict=True):
+            inner = torch.mul(pull, up_part, out=room[: len(pull)])
+            torch.ops.aten.silu_backward.grad_input(inner, gate_part, grad_input=to_gate)
+            torch.ops.aten.silu.out(gate_part, out=to_up).mul_(pull)
+        return grad_gate.view(grad.shape), grad_up.view(grad.shape)
+
+
+class Rotation(torch.autograd.Function):
+    """Rotary positions (arXiv:2104.09864) in halves: x [B, H, T, D], cos and sin [B or 1, 1, T, D]."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        first, second = sin.chunk(2, -1)
+        return turned(x, cos, first.neg(), second)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        cos, sin = ctx.saved_tensors
+        first, second = sin.chunk(2, -1)
+        return turned(grad, cos, second, first.neg()), None, None
+
+
+def turned(x: Tensor, cos: Tensor, to_first: Tensor, to_second: Tensor) -> Tensor:
+    """x * cos, and each half gains so much of the other."""
+    out = x * cos
+    half = x.shape[-1] // 2
+    out[..., :half].addcmul_(x[..., half:], to_first)
+    out[..., half:].addcmul_(x[..., :half], to_second)
+    return out
 
 
 class QuickNorm:
@@ -74,10 +111,71 @@ class QuickGated:
         return super().forward(x)
 
 
+ROTATION = "apply_rotary_pos_emb"
+"""What Transformers calls the function that turns queries and keys, in the module of every family."""
+
+
+class QuickRotation:
+    """Mixed into the attention of a family: its own forward, in which another function turns queries and keys."""
+
+    rotating: Callable
+
+    def forward(self, *args, **kwargs):
+        return self.rotating(*args, **kwargs) if self.training and torch.is_grad_enabled() else super().forward(*args, **kwargs)
+
+
+def rotated(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys [B, H, T, D], turned by cos and sin [B, T, D]."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return Rotation.apply(query, cos, sin), Rotation.apply(key, cos, sin)
+
+
+@functools.cache
+def rotating(kind: type) -> Callable | None:
+    """The forward of an attention with our rotation in the place of the family's; None where it has another one, or none."""
+    forward = kind.forward
+    plain = getattr(forward, "__globals__", {}).get(ROTATION)
+    if plain is None or ROTATION not in forward.__code__.co_names or not turns_alike(plain):
+        return None
+
+    def rotate(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *more, **named) -> tuple[Tensor, Tensor]:
+        fits = not (more or named) and query.dtype == key.dtype == cos.dtype and query.requires_grad and key.requires_grad and cos.shape[-1] == query.shape[-1] and not cos.requires_grad
+        return rotated(query, key, cos, sin) if fits else plain(query, key, cos, sin, *more, **named)
+
+    made = types.FunctionType(forward.__code__, {**forward.__globals__, ROTATION: rotate}, forward.__name__, forward.__defaults__, forward.__closure__)
+    made.__kwdefaults__ = forward.__kwdefaults__
+    return made
+
+
+@functools.cache
+def turns_alike(plain: Callable) -> bool:
+    """Whether a family's rotation gives what ours gives on random numbers, forwards and backwards."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, cos, sin = (torch.randn(shape, generator=generator) for shape in ((2, 4, 3, 8), (2, 2, 3, 8), (2, 3, 8), (2, 3, 8)))
+    found = []
+    with torch.enable_grad(), torch.device("cpu"):
+        for rotate in (plain, rotated):
+            sides = [side.clone().requires_grad_(True) for side in (query, key)]
+            try:
+                turned_sides = rotate(*sides, cos, sin)
+            except (TypeError, RuntimeError, ValueError, IndexError):  # it asks for something else
+                return False
+            if not isinstance(turned_sides, tuple) or len(turned_sides) != 2:
+                return False
+            found.append([*turned_sides, *torch.autograd.grad(sum(side.square().sum() for side in turned_sides), sides)])
+    return all(one.shape == two.shape and torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE) for one, two in zip(*found, strict=True))
+
+
 @functools.cache
 def quick(kind: type, mixed_in: type) -> type:
     """A class that is `kind` with the short way."""
     return type(kind.__name__, (mixed_in, kind), {"__module__": __name__})
+
+
+@functools.cache
+def quick_attention(kind: type) -> type:
+    """A class that is the attention `kind` with our rotation while it learns."""
+    return type(kind.__name__, (QuickRotation, kind), {"__module__": __name__, "rotating": rotating(kind)})
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -112,6 +210,11 @@ def quicken(network: nn.Module) -> None:
     """Give every layer that can take it the short way; of layers of one class and shape, the first is tried."""
     tried: dict[tuple, bool] = {}
     for module in network.modules():
+        if isinstance(module, QuickNorm | QuickGated | QuickRotation):
+            continue
+        if rotating(type(module)):
+            module.__class__ = quick_attention(type(module))
+            continue
         mixed_in = QuickNorm if is_norm(module) else QuickGated if is_gated(module) else None
         if mixed_in is None:
             continue

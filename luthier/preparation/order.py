@@ -12,6 +12,8 @@ import numpy as np
 
 from luthier.errors import DataError
 
+START_TOKENS, START_SHARE = 32, 64
+"""A micro-batch costs, beside its tokens, about what 32 of them do on a CPU (weights read and gradients added once more), and on a GPU, whose budgets are large, a part of the budget."""
 WINDOW_STEPS = 32  # steps that are bucketed together: sorted enough to save padding, small enough to stay a shuffle
 SHUFFLE, WITHIN, ROWS = 1, 2, 3  # purposes of the random streams
 
@@ -84,21 +86,33 @@ class Order:
 
     def _micro_batches(self, rows: list[list[int]]) -> list[list[list[int]]]:
         """Rows grouped, longest first, so that rows times the longest of them stays within the token budget."""
-        widths = [int(self.lengths[row].sum()) for row in rows]
-        groups: list[list[list[int]]] = []
-        widest = 0
-        for at in sorted(range(len(rows)), key=lambda at: -widths[at]):
-            if not groups or (len(groups[-1]) + 1) * widest > self.tokens_per_micro_batch:
-                groups.append([])
-                widest = widths[at]
-            groups[-1].append(rows[at])
-        return groups
+        widths = np.array([int(self.lengths[row].sum()) for row in rows])
+        longest_first = np.argsort(-widths, kind="stable")
+        bounds = cut(widths[longest_first], self.tokens_per_micro_batch, max(START_TOKENS, self.tokens_per_micro_batch // START_SHARE))
+        return [[rows[at] for at in longest_first[start:end].tolist()] for start, end in bounds]
 
     def filled(self, epoch: int = 0) -> float:
         """Share of the positions computed in an epoch that hold a token, not padding."""
         batches = [batch for rows in self._rows_of(epoch) for batch in self._micro_batches(rows)]
         computed = sum(len(batch) * max(int(self.lengths[row].sum()) for row in batch) for batch in batches)
         return float(self.lengths.sum() / computed)
+
+
+def cut(widths_N: np.ndarray, budget: int, start: int) -> list[tuple[int, int]]:
+    """Descending widths cut into runs that cost the least together: rows times the widest, and `start` for each run; a run of several rows costs at most `budget`."""
+    best_N, from_N, lowest = np.zeros(len(widths_N) + 1, dtype=np.int64), np.zeros(len(widths_N) + 1, dtype=np.int64), 0
+    for end in range(1, len(widths_N) + 1):
+        while lowest < end - 1 and (end - lowest) * widths_N[lowest] > budget:
+            lowest += 1
+        began = np.arange(lowest, end)
+        costs = best_N[lowest:end] + (end - began) * widths_N[lowest:end] + start
+        at = int(np.argmin(costs))
+        best_N[end], from_N[end] = costs[at], lowest + at
+    bounds, end = [], len(widths_N)
+    while end:
+        bounds.append((int(from_N[end]), end))
+        end = int(from_N[end])
+    return bounds[::-1]
 
 
 def pack(lengths: np.ndarray, context: int) -> list[list[int]]:

@@ -70,14 +70,17 @@ def nats(network: Callable, ids: list[int], begin: int, context: int) -> float:
 def bits_per_character(name: str, texts: dict[str, list[str]], chat: bool) -> dict[str, float]:
     """Held-out bits per character of a model for each source; `chat` keeps control tokens."""
     model = load(name, head="causal")
-    model.network.eval()
-    begin = model.tokenizer.bos_token_id
+    return bits_of(model.network.eval(), model.tokenizer, model.context, texts, chat=chat)
+
+
+def bits_of(network: Callable, tokenizer: Callable, context: int, texts: dict[str, list[str]], *, chat: bool) -> dict[str, float]:
+    """The same of a network and its tokenizer."""
     result = {}
     for source, documents in texts.items():
         read = documents if chat else [bare(document) for document in documents]
-        ids = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in read]
+        ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in read]
         characters = sum(len(bare(document)) for document in documents)
-        result[source] = sum(nats(model.network, row, begin, model.context) for row in ids) / math.log(2) / characters
+        result[source] = sum(nats(network, row, tokenizer.bos_token_id, context) for row in ids) / math.log(2) / characters
     return result
 
 

@@ -44,7 +44,7 @@ def texts(corpus: Path) -> Iterator[str]:
             yield text
 
 
-def train(corpus: Path) -> Tokenizer:
+def train(corpus: Path, size: int = SIZE) -> Tokenizer:
     """A byte-level BPE whose only choices are the size and the digits; text is encoded with `<|begin|>` in front."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -52,7 +52,7 @@ def train(corpus: Path) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=SIZE, special_tokens=list(CONTROL), initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=list(CONTROL), initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts(corpus), trainer)
     begin = CONTROL[0]
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -61,9 +61,9 @@ def train(corpus: Path) -> Tokenizer:
     return tokenizer
 
 
-def write(corpus: Path, folder: Path) -> None:
+def write(corpus: Path, folder: Path, size: int = SIZE) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    train(corpus).save(str(folder / "tokenizer.json"))
+    train(corpus, size).save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
 
 

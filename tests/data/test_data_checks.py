@@ -187,3 +187,21 @@ def test_every_code_in_the_source_is_in_the_table():
     folder = Path(__file__).resolve().parents[2] / "luthier" / "data"
     used = {code for path in folder.rglob("*.py") if "samples" not in path.parts for code in re.findall(r'"(D[1-5]\d\d)"', path.read_text())}
     assert used - {"D411"} == set(CODES)
+
+
+def test_the_short_way_past_numbers_misses_none(monkeypatch):
+    """Texts of digits, signs and words that name telephones: what is found is what is found without the short way, which most of them take."""
+    import random
+
+    from luthier.data.checks import private
+
+    draw = random.Random(3)
+    parts = ["phone", "Tel.", "mobile ", "cell", "0", "12", "345", "6789", "4111", " ", " ", "-", "(", ")", ".", "+", "a", "b ", "\n", "2024-05-06", "٣"]
+    texts = ["".join(draw.choices(parts, k=draw.randrange(1, 14))) for _ in range(4000)]
+    found = [private.kind_of(text) for text in texts]
+    passed = sum(not private.may_hold_number(text) for text in texts)
+    monkeypatch.setattr(private, "may_hold_number", lambda text: True)
+    assert [private.kind_of(text) for text in texts] == found and passed > 500
+    assert sum(map(bool, found)) > 100
+    monkeypatch.setattr(private, "may_hold_number", lambda text: False)
+    assert [private.kind_of(text) for text in texts] != found

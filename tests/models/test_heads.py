@@ -52,6 +52,39 @@ def test_padding_and_position_0_are_never_learned(tiny_llama):
     assert again.item() == pytest.approx(total.item(), rel=1e-5) and count == count_again == pytest.approx(weight[:, 1:].sum().item())
 
 
+@pytest.mark.parametrize("name", DECODERS)
+def test_padding_on_the_right_needs_no_mask_and_other_padding_keeps_it(name, tiny_model, monkeypatch):
+    language_model = load(str(tiny_model(name)))
+    network, head, (tokens, weight) = language_model.network.eval(), language_model.head, batch()
+    right = torch.ones_like(tokens)
+    right[1, 13:] = right[2, 17:] = 0
+    weight = weight * right
+    assert head.looks_back_only and head.needed(right) is None
+    found = []
+    for needed in (head.needed, lambda attend: attend):
+        monkeypatch.setattr(head, "needed", needed)
+        network.zero_grad()
+        total, _ = head.loss(network, tokens, weight, attend_BT=right)
+        total.backward()
+        found.append((total.detach(), *(parameter.grad.clone() for parameter in network.parameters())))
+    for ours, masked in zip(*found, strict=True):
+        torch.testing.assert_close(ours, masked, rtol=1e-5, atol=1e-5)
+    monkeypatch.undo()
+    left = right.flip(1)
+    assert head.needed(left) is left
+
+
+def test_a_network_that_looks_ahead_keeps_its_mask(tiny_llama, monkeypatch):
+    network = load(str(tiny_llama)).network
+    for module in network.modules():
+        if hasattr(module, "is_causal"):
+            module.is_causal = False
+    head, attend = CausalHead(), torch.tensor([[1, 1, 0]])
+    monkeypatch.setattr("transformers.models.llama.modeling_llama.create_causal_mask", lambda **_: None)
+    head.probe(network)
+    assert not head.looks_back_only and head.needed(attend) is attend
+
+
 def test_packed_rows_do_not_see_each_other(tiny_llama):
     """Changing the first example of a packed row changes the losses of the second by exactly nothing."""
     language_model = load(str(tiny_llama))

@@ -41,6 +41,44 @@ def test_equals_the_plain_computation(transform, smoothing, biased, monkeypatch)
         assert close(ours, theirs)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_frozen_head_in_blocks_of_the_vocabulary_equals_the_plain_computation(scale, biased, monkeypatch):
+    monkeypatch.setattr(logprobs, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(logprobs, "BLOCK_WORDS", 12)  # 67 rows and 50 words: the last block of either is a short one
+    torch.manual_seed(0)
+    hidden, head, bias = torch.randn(67, 8), 3 * torch.randn(50, 8), 5 * torch.randn(50) if biased else None
+    target, weight = torch.randint(0, 50, (67,)), torch.rand(67)
+    results = []
+    for compute in (lambda leaf: cross_entropy_sum(leaf, head, target, weight, bias_V=bias, transform=LogitTransform(scale)), lambda leaf: plain(leaf, head, target, weight, bias, 0.0, LogitTransform(scale))):
+        leaf = hidden.clone().requires_grad_()
+        total = compute(leaf)
+        (0.7 * total).backward()
+        results.append((total.detach(), leaf.grad))
+    assert all(close(ours, theirs) for ours, theirs in zip(*results, strict=True))
+    monkeypatch.setattr(torch.Tensor, "mul_", lambda self, other: self)  # sums that are not shrunk when a larger logit appears
+    assert not close(cross_entropy_sum(hidden, head, target, weight, bias_V=bias, transform=LogitTransform(scale)), results[1][0])
+
+
+def test_what_is_not_finite_stays_visible_in_blocks():
+    hidden, head = torch.randn(3, 4), torch.randn(9, 4)
+    for spoiled in (float("nan"), float("inf")):
+        bad = hidden.clone()
+        bad[1, 2] = spoiled
+        assert not torch.isfinite(cross_entropy_sum(bad, head, torch.arange(3), torch.ones(3)))
+
+
+def test_without_gradients_a_learning_head_is_multiplied_once(monkeypatch):
+    """A look at validation costs one product with the output layer, not the two more of a gradient that nobody asks for."""
+    monkeypatch.setattr(logprobs, "add_product", lambda *_: pytest.fail("a gradient was made"))
+    hidden, head = torch.randn(9, 4, requires_grad=True), torch.randn(12, 4, requires_grad=True)
+    with torch.no_grad():
+        cross_entropy_sum(hidden, head, torch.arange(9), torch.ones(9))
+    target_logprobs(hidden, head, torch.arange(9))
+    with pytest.raises(pytest.fail.Exception):
+        cross_entropy_sum(hidden, head, torch.arange(9), torch.ones(9))
+
+
 def test_a_frozen_head_costs_no_gradient_and_changes_none():
     torch.manual_seed(0)
     hidden, head = torch.randn(9, 4, requires_grad=True), torch.randn(12, 4)

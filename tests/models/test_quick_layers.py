@@ -10,6 +10,14 @@ KINDS = {"llama": (5, 2), "qwen3": (5 + 4, 2), "mistral": (5, 2), "gpt2": (0, 0)
 """Family -> how many norms and gated layers take the short way; Gemma's norm adds 1 to its weight and its gate is a GELU."""
 
 
+TURNED = {"llama": 2, "qwen3": 2, "mistral": 2, "gpt2": 0, "phi": 2, "gemma": 2}
+"""Family -> how many attentions take our rotation; GPT-2 turns nothing."""
+
+
+def turning(network) -> int:
+    return sum(isinstance(module, quick_layers.QuickRotation) for module in network.modules())
+
+
 def quickened(network) -> tuple[int, int]:
     modules = list(network.modules())
     return sum(isinstance(module, quick_layers.QuickNorm) for module in modules), sum(isinstance(module, quick_layers.QuickGated) for module in modules)
@@ -17,7 +25,7 @@ def quickened(network) -> tuple[int, int]:
 
 def plainly(network) -> None:
     for module in network.modules():
-        if isinstance(module, quick_layers.QuickNorm | quick_layers.QuickGated):
+        if isinstance(module, quick_layers.QuickNorm | quick_layers.QuickGated | quick_layers.QuickRotation):
             module.__class__ = type(module).__mro__[2]
 
 
@@ -34,10 +42,10 @@ def learned(language_model, autocast=None) -> tuple[float, dict]:
 @pytest.mark.parametrize("family", KINDS)
 def test_the_layers_that_can_are_quick_and_learn_the_same(family, tiny_model):
     language_model = load(str(tiny_model(family)))
-    assert quickened(language_model.network) == KINDS[family]
+    assert quickened(language_model.network) == KINDS[family] and turning(language_model.network) == TURNED[family]
     loss, gradients = learned(language_model)
     plainly(language_model.network)
-    assert quickened(language_model.network) == (0, 0)
+    assert quickened(language_model.network) == (0, 0) and not turning(language_model.network)
     other, wanted = learned(language_model)
     assert loss == pytest.approx(other, rel=1e-6) and set(gradients) == set(wanted)
     for name, gradient in gradients.items():
@@ -57,7 +65,7 @@ def test_under_autocast_and_in_bf16(tiny_llama):
 
 def test_without_gradients_the_family_computes(tiny_llama, monkeypatch):
     language_model, called = load(str(tiny_llama)), []
-    for function in (quick_layers.Norm, quick_layers.Gated):
+    for function in (quick_layers.Norm, quick_layers.Gated, quick_layers.Rotation):
         monkeypatch.setattr(function, "apply", lambda *arguments: called.append(1))
     with torch.no_grad():
         language_model.network(input_ids=torch.arange(9)[None])
@@ -101,6 +109,36 @@ def test_a_layer_that_computes_otherwise_is_left_alone(monkeypatch):
     monkeypatch.setattr(quick_layers, "same", lambda *_: True)  # without the trial it would be taken for one
     quick_layers.quicken(network)
     assert quickened(network) == (1, 0)
+
+
+def interleaved(query, key, cos, sin):
+    """A rotation of neighbours instead of halves, as Cohere's."""
+    turn = lambda x: torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return query * cos + turn(query) * sin, key * cos + turn(key) * sin
+
+
+def test_a_rotation_that_is_another_is_left_alone(tiny_llama, monkeypatch):
+    from transformers.models.llama import modeling_llama
+
+    monkeypatch.setattr(modeling_llama, quick_layers.ROTATION, interleaved)
+    quick_layers.rotating.cache_clear()
+    try:
+        network = load(str(tiny_llama)).network
+        assert not turning(network)
+        monkeypatch.setattr(quick_layers, "turns_alike", lambda _: True)  # without the trial it would be taken for one
+        quick_layers.rotating.cache_clear()
+        quick_layers.quicken(network)
+        assert turning(network) == 2
+    finally:
+        quick_layers.rotating.cache_clear()
+        quick_layers.quick_attention.cache_clear()
+
+
+def test_gradients_of_a_rotation_by_finite_differences():
+    torch.manual_seed(0)
+    x, cos, sin = (torch.randn(shape, dtype=torch.float64) for shape in ((2, 2, 3, 4), (2, 1, 3, 4), (2, 1, 3, 4)))
+    assert torch.autograd.gradcheck(lambda x: quick_layers.Rotation.apply(x, cos, sin), x.requires_grad_())
 
 
 @pytest.mark.parametrize("dtype", [torch.float64])

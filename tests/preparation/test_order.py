@@ -1,4 +1,6 @@
 """Order: a pure function of (seed, epoch, index) in which every example comes exactly once per epoch, bucketed or packed."""
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies
@@ -104,3 +106,34 @@ def test_a_million_examples_are_ordered_in_seconds():
 
 
 PINNED = [2, 5, 1, 6, 3, 7, 0, 4]
+
+
+def cost(widths, bounds, start) -> int:
+    return sum((end - begin) * widths[begin] + start for begin, end in bounds)
+
+
+def test_rows_are_cut_where_it_costs_least():
+    """Against every way to cut, on small cases; a start that costs nothing puts each row alone, one that costs much fills the budget."""
+    from luthier.preparation.order import cut
+
+    draw = np.random.default_rng(4)
+    for _ in range(60):
+        widths = np.sort(draw.integers(1, 30, draw.integers(1, 9)))[::-1]
+        budget, start = int(draw.integers(10, 90)), int(draw.integers(0, 25))
+        found = cut(widths, budget, start)
+        assert [begin for begin, _ in found] == [0, *(end for _, end in found[:-1])] and found[-1][1] == len(widths)
+        ways = []
+        for cuts in itertools.product((False, True), repeat=len(widths) - 1):
+            edges = [0, *(at for at, chosen in enumerate(cuts, 1) if chosen), len(widths)]
+            bounds = list(itertools.pairwise(edges))
+            if all(end - begin == 1 or (end - begin) * widths[begin] <= budget for begin, end in bounds):
+                ways.append(cost(widths, bounds, start))
+        assert cost(widths, found, start) == min(ways)
+        assert all(end - begin == 1 or (end - begin) * widths[begin] <= budget for begin, end in found)
+    assert len(cut(np.array([9, 8, 7, 6]), 100, 0)) == 4 and len(cut(np.array([9, 8, 7, 6]), 100, 50)) == 1
+
+
+def test_rows_of_unlike_length_are_not_padded_to_the_longest():
+    lengths = [200, 20, 20, 20, 20, 20, 20, 20]
+    order = Order(lengths, batch_size=8, tokens_per_micro_batch=2048, seed=0, context=512)
+    assert sorted(map(len, order.step(0))) == [1, 7] and order.filled() == 1.0

@@ -11,15 +11,18 @@ NAMED = re.compile(r"\b(?:phone|telephone|tel|mobile|cell)\b[^\d\n]{0,20}$", re.
 NAMING = ("phone", "tel", "mobile", "cell")
 """Part of each word of NAMED, which is slow to try."""
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
-KEYS = {  # what a key holds, looked for first since most texts hold none; then its whole form
-    "-----BEGIN": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    "sk-": re.compile(r"\bsk-[\w-]{20,}", re.A),
-    "sk_": re.compile(r"\bsk_[\w-]{20,}", re.A),
-    "AKIA": re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
-    "ghp_": re.compile(r"\bghp_[A-Za-z0-9]{30,}"),
-    "hf_": re.compile(r"\bhf_[A-Za-z0-9]{30,}"),
-    "xox": re.compile(r"\bxox[abpr]-[A-Za-z0-9-]{10,}"),
+KEYS = {  # a sign that a key holds and few texts do, the mark that it begins with, its whole form; looked for in this order
+    ("-", "-----BEGIN"): re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
+    ("-", "sk-"): re.compile(r"\bsk-[\w-]{20,}", re.A),
+    ("_", "sk_"): re.compile(r"\bsk_[\w-]{20,}", re.A),
+    ("K", "AKIA"): re.compile(r"\bAKIA[0-9A-Z]{16}\b"),
+    ("_", "ghp_"): re.compile(r"\bghp_[A-Za-z0-9]{30,}"),
+    ("_", "hf_"): re.compile(r"\bhf_[A-Za-z0-9]{30,}"),
+    ("-", "xox"): re.compile(r"\bxox[abpr]-[A-Za-z0-9-]{10,}"),
 }
+FEWEST_DIGITS = 10
+"""Of a number that nothing calls a telephone's."""
+NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
 LED = 40
 """Characters before a number in which a word may say that it is a telephone's."""
 
@@ -39,13 +42,26 @@ def kind_of(text: str) -> str:
     """The kind of private thing in a text; empty where there is none."""
     if "@" in text and EMAIL.search(text):
         return "an e-mail address"
-    for mark, form in KEYS.items():
-        if mark in text and form.search(text):
+    for (sign, mark), form in KEYS.items():
+        if sign in text and mark in text and form.search(text):
             return "a key"
+    if not may_hold_number(text):
+        return ""
     for match in NUMBER.finditer(text):
         if kind := _number(match, text):
             return kind
     return ""
+
+
+def may_hold_number(text: str) -> bool:
+    """False where there are too few digits for any number and no word that calls one a telephone's: most texts, told a few times faster than by the pattern."""
+    if not text.isascii():
+        return True  # there are other digits than ours
+    digits = len(text.encode().translate(None, NO_DIGITS))
+    if not 2 <= digits < FEWEST_DIGITS:
+        return digits >= FEWEST_DIGITS
+    low = text.lower()
+    return any([word in low for word in NAMING])
 
 
 def _number(match: re.Match, text: str) -> str:
@@ -58,7 +74,7 @@ def _number(match: re.Match, text: str) -> str:
     if any(word in low for word in NAMING) and NAMED.search(before):
         return "a telephone number"
     written = text[max(match.start() - 1, 0) : match.start()] in ("+", "(") or len(re.findall(r"[ ()-]+", match[0])) > 1
-    return "a telephone number" if 10 <= len(digits) <= 13 and written and not DATE.match(match[0]) else ""
+    return "a telephone number" if FEWEST_DIGITS <= len(digits) <= 13 and written and not DATE.match(match[0]) else ""
 
 
 def is_card(digits: str) -> bool:

@@ -9,15 +9,16 @@ def check(record: Record) -> Finding | None:
     if type(record) is not Conversation:
         return None
     roles = [message.role for message in record.messages]
-    if "assistant" not in roles:
+    learned = [message.weight for message in record.messages if message.role == "assistant"]
+    if not learned:
         return _error("D123", "no assistant turn: there is nothing to learn", "add the answer, or leave the row out")
-    if all(message.weight == 0 for message in record.messages if message.role == "assistant"):
+    if not any(learned):
         return _error("D128", "every assistant turn has weight 0: there is nothing to learn", "give the turn to learn a weight of 1")
     start = 1 if roles[0] == "system" else 0
     if "system" in roles[start:]:
         at = roles.index("system", start)
         return _warning("D126", f"turn {at + 1} is a system message in the middle; many templates refuse it", at, "put it first")
-    if "tool" in roles or any(message.extra for message in record.messages):
+    if "tool" in roles or any([message.extra for message in record.messages]):
         return _calls(record)
     for at in range(start + 1, len(roles)):
         if roles[at] == roles[at - 1]:
