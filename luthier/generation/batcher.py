@@ -165,10 +165,11 @@ class Batcher:
 
     def likeliest(self, logits_NV: Tensor, seats: Sequence[Seat]) -> list[int]:
         """The likeliest token of each row; near ties are settled by the row alone."""
-        top, index = logits_NV.topk(2, -1)
-        chosen = index[:, 0].tolist()
+        best, index = logits_NV.max(-1)
+        chosen = index.tolist()
         if self.exact:
-            near = (top[:, 0] - top[:, 1]) <= NEAR_TIE * top[:, 0].abs().clamp(min=1)
+            second = logits_NV.scatter(-1, index[:, None], -torch.inf).amax(-1)
+            near = (best - second) <= NEAR_TIE * best.abs().clamp(min=1)
             for at in near.nonzero()[:, 0].tolist():
                 seat = seats[at]
                 tokens = torch.tensor([[*seat.prompt, *seat.tokens]], device=self.language_model.device)

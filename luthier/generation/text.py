@@ -1,6 +1,9 @@
 """Tokens to text while they come: whole characters only, stop strings cut off before anyone sees them."""
 from collections.abc import Callable, Sequence
 
+from transformers import PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
 
 class Writer:
     """The text of one row so far.
@@ -10,6 +13,7 @@ class Writer:
 
     def __init__(self, tokenizer, prompt: Sequence[int], stop: Sequence[str], tell: Callable[[str], None] | None):
         self.tokenizer, self.tell = tokenizer, tell
+        self.backend = tokenizer.backend_tokenizer if decodes_as_usual(tokenizer) else None
         self.stop = [string for string in stop if string]
         special = set(tokenizer.all_special_ids)
         self.lead = [token for token in prompt[-1:] if token not in special]
@@ -18,6 +22,8 @@ class Writer:
         self.cut: int | None = None
 
     def decode(self, tokens: Sequence[int]) -> str:
+        if self.backend is not None:
+            return self.backend.decode(tokens, skip_special_tokens=True)
         return self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -54,3 +60,9 @@ class Writer:
             self.tell(text[self.told :])
             self.told = len(text)
         return text
+
+
+def decodes_as_usual(tokenizer) -> bool:
+    """Whether a tokenizer's own words for decoding are those of the library behind it, which then can be asked without a look at every token in Python."""
+    kind = type(tokenizer)
+    return isinstance(tokenizer, PreTrainedTokenizerFast) and kind.decode is PreTrainedTokenizerBase.decode and kind._decode is PreTrainedTokenizerFast._decode

@@ -102,7 +102,7 @@ def test_the_batcher_takes_it_with_and_without_adapters_and_leaves_it_when_somet
     monkeypatch.setattr(stepping.Stepper, "__call__", lambda self, *given, plain: (taken.append(plain), real(self, *given, plain=plain))[1])
     short = [written(batcher, seats_of(language_model, chosen)) for chosen in (places, [0, 0, 0])]
     assert set(taken) == {True, False} and len(taken) == 22
-    mark = batcher.short.blocks[1].layer.register_forward_hook(lambda *_: None)
+    mark = batcher.short.body.layers[1].register_forward_hook(lambda *_: None)
     assert [written(batcher, seats_of(language_model, chosen)) for chosen in (places, [0, 0, 0])] == short and len(taken) == 22
     mark.remove()
     attention = batcher.short.blocks[0].attention
