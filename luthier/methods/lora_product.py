@@ -1,8 +1,9 @@
 """LoRA's layer as one function while it learns: y = W x + b + s B (A x), both products added where the first one stands.
 
 PEFT's own layer multiplies, scales and adds in passes of their own over the widest tensor of the layer, and under autocast takes its input through
-float32 and back. Here nothing is kept but x and A x, and both passes are products with an in-place sum. Whatever is not the plain case (dropout, DoRA,
-merged, switched off, several adapters, another kind of base layer, no gradient wanted) goes to PEFT's forward unchanged.
+float32 and back. Here nothing is kept but x and A x, and both passes are products with an in-place sum. GPT-2's layers, whose weights lie transposed, are
+read through a view. Whatever is not the plain case (dropout, DoRA, merged, switched off, several adapters, another kind of base layer, no gradient wanted)
+goes to PEFT's forward unchanged.
 
 N tokens, I inputs, O outputs, R rank.
 """
@@ -11,8 +12,12 @@ import torch.nn.functional as F
 from peft.tuners.lora import Linear
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers.pytorch_utils import Conv1D
 
 from luthier.models.logprobs import no_autocast, products_dtype
+
+PLAIN = (nn.Linear, Conv1D)
+"""Layers that are one product."""
 
 
 class AddedProduct(torch.autograd.Function):
@@ -54,14 +59,19 @@ class Quick(Linear):
             return super().forward(x, *args, **kwargs)
         inner, outer = self.lora_A[name].weight, self.lora_B[name].weight
         if torch.is_autocast_enabled(x.device.type) or x.dtype == inner.dtype:  # without autocast, PEFT computes a narrow input's product in the adapter's own type
-            return AddedProduct.apply(x, self.base_layer.weight, self.base_layer.bias, inner, outer, float(self.scaling[name])).view(*x.shape[:-1], -1)
+            return AddedProduct.apply(x, weight_of(self.base_layer), self.base_layer.bias, inner, outer, float(self.scaling[name])).view(*x.shape[:-1], -1)
         return super().forward(x)
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight [O, I] of a plain layer."""
+    return layer.weight.t() if type(layer) is Conv1D else layer.weight
 
 
 def plain_adapter(layer: Linear) -> str | None:
     """The name of a layer's one adapter, where all that it does is add a product to a frozen layer."""
     active = layer.active_adapters
-    if layer.disable_adapters or layer.merged or len(active) != 1 or active[0] not in layer.lora_A or type(layer.base_layer) is not nn.Linear:
+    if layer.disable_adapters or layer.merged or len(active) != 1 or active[0] not in layer.lora_A or type(layer.base_layer) not in PLAIN:
         return None
     name = active[0]
     plain = name not in layer.lora_variant and type(layer.lora_dropout[name]) is nn.Identity and layer.lora_B[name].bias is None
@@ -71,5 +81,5 @@ def plain_adapter(layer: Linear) -> str | None:
 def quicken(network: nn.Module) -> None:
     """Let every plain layer of a network that PEFT has adapted take the short way."""
     for module in network.modules():
-        if type(module) is Linear and type(module.base_layer) is nn.Linear:
+        if type(module) is Linear and type(module.base_layer) in PLAIN:
             module.__class__ = Quick

@@ -206,7 +206,10 @@ class SequenceClassHead:
         """Sum of cross-entropies in nats over the rows, and the number of rows; with `share_B` each row counts so much."""
         if label_B is None:
             raise WorkFailed("a classification head learns from labels, and this batch has none", hint="use `task: classification`")
-        logits_BL = self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT)
+        return self.sum_of(self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT), label_B, share_B, label_smoothing=label_smoothing)
+
+    def sum_of(self, logits_BL: Tensor, label_B: Tensor, share_B: Tensor | None, *, label_smoothing: float = 0.0) -> tuple[Tensor, float]:
+        """The sum and what it is summed over, from logits."""
         if share_B is None:
             return F.cross_entropy(logits_BL.float(), label_B, reduction="sum", label_smoothing=label_smoothing), float(len(label_B))
         loss_B = F.cross_entropy(logits_BL.float(), label_B, reduction="none", label_smoothing=label_smoothing)

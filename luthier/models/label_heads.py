@@ -44,10 +44,11 @@ class TokenClassHead(LabelHead):
         if target_BT is None:
             raise WorkFailed("a token classification head learns from a class per token, and this batch has none", hint="use `task: token_classification`")
         learned = weight_BT != 0
-        logits_NL = self.logits(network, tokens_BT, attend_BT)[learned].float()
-        weight_N = weight_BT[learned].float()
-        total = (F.cross_entropy(logits_NL, target_BT[learned], reduction="none", label_smoothing=label_smoothing) * weight_N).sum()
-        return total, weight_N.sum().item()
+        return self.sum_of(self.logits(network, tokens_BT, attend_BT)[learned], target_BT[learned], weight_BT[learned].float(), label_smoothing=label_smoothing)
+
+    def sum_of(self, logits_NL: Tensor, target_N: Tensor, weight_N: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, float]:
+        """The sum and what it is summed over, from logits of tokens that count."""
+        return weighted(F.cross_entropy(logits_NL.float(), target_N, reduction="none", label_smoothing=label_smoothing), weight_N)
 
 
 @dataclass
@@ -60,9 +61,12 @@ class MultiLabelHead(LabelHead):
         """Sum over rows of the mean over labels of binary cross-entropies in nats, and the number of rows."""
         if value_BK is None:
             raise WorkFailed("a head for several labels learns from 0 or 1 for each label, and this batch has none", hint="use `task: classification` with `many: true`")
-        wanted_BL = value_BK * (1 - label_smoothing) + 0.5 * label_smoothing
-        loss_B = F.binary_cross_entropy_with_logits(self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT).float(), wanted_BL, reduction="none").mean(-1)
-        return weighted(loss_B, share_B)
+        return self.sum_of(self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT), value_BK, share_B, label_smoothing=label_smoothing)
+
+    def sum_of(self, logits_BL: Tensor, value_BL: Tensor, share_B: Tensor | None, *, label_smoothing: float = 0.0) -> tuple[Tensor, float]:
+        """The sum and what it is summed over, from logits."""
+        wanted_BL = value_BL * (1 - label_smoothing) + 0.5 * label_smoothing
+        return weighted(F.binary_cross_entropy_with_logits(logits_BL.float(), wanted_BL, reduction="none").mean(-1), share_B)
 
 
 @dataclass
@@ -86,9 +90,12 @@ class RegressionHead(LabelHead):
         """Sum over rows of half the squared distance, in squares of the training values' spread, and the number of rows."""
         if value_BK is None:
             raise WorkFailed("a regression head learns from numbers, and this batch has none", hint="use `task: regression`")
+        return self.sum_of(self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT), value_BK, share_B)
+
+    def sum_of(self, given_BK: Tensor, value_BK: Tensor, share_B: Tensor | None) -> tuple[Tensor, float]:
+        """The sum and what it is summed over, from what the network gives."""
         wanted_BK = (value_BK - self.mean) / self.spread
-        loss_B = 0.5 * ((self.logits(network, tokens_BT, attend_BT, segment_BT=segment_BT).float() - wanted_BK) ** 2).sum(-1)
-        return weighted(loss_B, share_B)
+        return weighted(0.5 * ((given_BK.float() - wanted_BK) ** 2).sum(-1), share_B)
 
     @torch.no_grad()
     def values(self, network, tokens_BT, attend_BT=None, segment_BT=None) -> Tensor:

@@ -17,6 +17,8 @@ class TrainingSettings:
     """Peak learning rate."""
     head_learning_rate: float | Auto = "auto"
     """Peak learning rate of weights that no file held, such as a new output layer; 0: the learning rate, as for all others."""
+    head_start: Literal["probe", "random"] = "probe"
+    """Where a new output layer of labels, tags or numbers starts: at the linear probe of the base over the training rows, or at random numbers."""
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
     warmup: float = 0.05

@@ -17,15 +17,17 @@ from luthier.evaluation.hacking import Suspicion
 from luthier.evaluation.planning import minimum_detectable
 from luthier.evaluation.report import write_card, write_report
 from luthier.files import digest, staged_folder, write_file, write_json
+from luthier.methods.targets import new_weights
 from luthier.models.card import card_facts
 from luthier.models.energy import joules, used
 from luthier.models.freshcheck import fresh_check
+from luthier.models.head_start import probe_start
 from luthier.models.heads import Settling
 from luthier.models.load import facts
 from luthier.models.machine import machine
 from luthier.models.packing import keeps_apart
 from luthier.objectives.anchors import anchored, switched_off
-from luthier.objectives.materials import Materials, starting_model
+from luthier.objectives.materials import Materials, starting_model, whole
 from luthier.preparation.checks import check_tokens
 from luthier.preparation.part import part_of
 from luthier.runs import folder as runs
@@ -226,14 +228,15 @@ class Work:
     # ---- the stretch --------------------------------------------------------------------------
     def tune(self, resuming: bool) -> None:
         """Apply the method and make the steps."""
-        per_epoch, training, model = self.apply(), self.recipe.training, self.language_model
+        going_on = resuming and bool(checkpoint.all_checkpoints(self.run.path))
+        per_epoch, training, model = self.apply(going_on=going_on), self.recipe.training, self.language_model
         self.suspicion = Suspicion(self.run.path / "first_look.json", self.task.headline, self.say)
         self.trainer = trainer = Trainer(
             self.run, self.network, self.parameters, self.objective, training, multiples=multiples(model, self.parameters, training), steps=total_steps(training, per_epoch), steps_per_epoch=per_epoch, seed=self.recipe.seed,
             identity=self.identity(), look=Look(self.validation_loss, self.validation_scores), headline=self.task.headline, say=self.say,
         )
         self.say(Event("phase", f"training {sum(tensor.numel() for tensor in self.parameters.values()):,} of {model.num_parameters:,} weights", {"name": "training"}))
-        if resuming and checkpoint.all_checkpoints(self.run.path):
+        if going_on:
             trainer.resume(self.allowed)
         elif resuming:
             self.run.keep_rows("metrics.jsonl", lambda row: False)
@@ -243,8 +246,8 @@ class Work:
         self.objective.finish(self.network)
         self.run.update(steps=trainer.state.step, updates=trainer.state.updates, nonfinite_steps=trainer.state.nonfinite_steps, best_step=trainer.state.best_step)
 
-    def apply(self) -> int:
-        """Inject what is learned, and prepare what is minimised; returns the steps of one pass over the data."""
+    def apply(self, *, going_on: bool = False) -> int:
+        """Inject what is learned, and prepare what is minimised; returns the steps of one pass over the data. `going_on`: a checkpoint's weights follow."""
         recipe, model = self.recipe, self.language_model
         torch.manual_seed(recipe.seed)
         self.network = model.network = recipe.method.apply(model)
@@ -261,6 +264,8 @@ class Work:
         self.given = self.materials()
         objective, training = recipe.objective.prepared(self.given), recipe.training
         self.parameters = {name: tensor for name, tensor in self.network.named_parameters() if tensor.requires_grad}
+        if self.start is None and (training.l2_to_start or not going_on):
+            self.start_head()
         if self.start is not None:
             checkpoint.load_weights(self.parameters, checkpoint.tensors_of(self.start)[0], self.start)
         self.objective = anchored(
@@ -268,6 +273,15 @@ class Work:
             reference=switched_off(recipe.method, self.network) if recipe.method.base_is_frozen else None,
         )
         return self.objective.steps_per_epoch
+
+    def start_head(self) -> None:
+        """A new output layer starts at the linear probe of the base, unless the recipe wants it random."""
+        given, training = self.given, self.recipe.training
+        if training.head_start != "probe" or not new_weights(self.language_model, self.parameters):
+            return
+        order = whole(given.stores["train"].lengths, 4 * training.tokens_per_micro_batch, self.language_model.context)
+        if sentence := probe_start(self.network, self.language_model.head, order, lambda rows: given.batch("train", rows)):
+            self.say(Event("note", sentence))
 
     def identity(self) -> dict:
         """What must be the same for a checkpoint to be continued."""

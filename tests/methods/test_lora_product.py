@@ -50,13 +50,13 @@ def slow(language_model):
     return language_model
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2"])
-def test_loss_and_gradients_are_pefts(family, tiny_model, monkeypatch):
+@pytest.mark.parametrize(("family", "layers"), [("llama", 7), ("qwen2", 7), ("gemma2", 7), ("gpt2", 4)])
+def test_loss_and_gradients_are_pefts(family, layers, tiny_model, monkeypatch):
     quick = applied(tiny_model(family), rank=4)
     with counted(monkeypatch) as calls:
         loss, gradients = learned(quick)
     other, wanted = learned(slow(quick))
-    assert len(calls) == 2 * 7 and loss == pytest.approx(other, rel=1e-6) and set(gradients) == set(wanted)
+    assert len(calls) == 2 * layers and loss == pytest.approx(other, rel=1e-6) and set(gradients) == set(wanted)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, wanted[name], rtol=1e-4, atol=1e-5)
 
@@ -105,7 +105,7 @@ def test_what_is_not_plain_goes_pefts_way(case, tiny_llama, monkeypatch):
 
 
 def test_other_methods_keep_their_layers(tiny_model):
-    for name, family in (("dora", "llama"), ("qlora", "llama"), ("lora", "gpt2")):
+    for name, family in (("dora", "llama"), ("qlora", "llama")):
         language_model = load(str(tiny_model(family)))
         network = METHODS[name]().apply(language_model)
         quick = [module for module in network.modules() if type(module) is lora_product.Quick]

@@ -159,12 +159,36 @@ def test_a_new_output_layer_has_a_rate_of_its_own(tiny_bert, here):
     start = load(str(tiny_bert), head="sequence_class", labels=COLOURS, seed=17).network.classifier.weight
     moved = {}
     for name, more in (("auto", {}), ("low", {"training.head_learning_rate": 1e-5})):
-        words = {"model": str(tiny_bert), **QUICK, "method": "lora", "training.learning_rate": 1e-5, "training.head_learning_rate": "auto", "training.max_steps": 1, "training.warmup": 0, "training.schedule": "constant", "evaluation.contestants": ["tuned"]}
+        words = {"model": str(tiny_bert), **QUICK, "method": "lora", "training.learning_rate": 1e-5, "training.head_learning_rate": "auto", "training.head_start": "random", "training.max_steps": 1, "training.warmup": 0, "training.schedule": "constant", "evaluation.contestants": ["tuned"]}
         luthier.train("one.jsonl", {**words, **more}, name=name)
         saved = {key: tensor for path in (here / "runs" / name / "model").glob("*.safetensors") for key, tensor in load_file(path).items()}
         moved[name] = next((tensor - start).abs().max().item() for key, tensor in saved.items() if key.endswith("classifier.weight"))
     assert moved == pytest.approx({"auto": 1e-2, "low": 1e-5}, rel=0.05)
     assert read_json(here / "runs" / "auto" / "run.json")["resolved"]["training.head_learning_rate"]["value"] == 1e-2
+
+
+def test_a_new_output_layer_starts_at_the_probe_of_its_base(tiny_bert, here):
+    """Before the first step it already knows what the frozen base knows; stopped and resumed, a run ends with the same bits."""
+    from luthier.errors import Stopped
+
+    rows = [{"text": f"{colour} things, number {number}", "label": colour} for number in range(40) for colour in COLOURS]
+    written(here / "one.jsonl", rows)
+    words = {"model": str(tiny_bert), **QUICK, "method": "lora", "training.max_steps": 4, "training.evaluate_every": 2, "evaluation.contestants": ["tuned"], "training.l2_to_start": 0.01}
+    losses = {}
+    for start in ("probe", "random"):
+        luthier.train("one.jsonl", {**words, "training.head_start": start}, name=start)
+        losses[start] = next(json.loads(line)["loss"] for line in (here / "runs" / start / "metrics.jsonl").read_text().splitlines())
+    assert losses["probe"] < 0.5 < 1.0 < losses["random"]
+
+    def stop(event):
+        if event.kind == "step" and event.data.get("step") == 2:
+            raise Stopped("here")
+
+    with pytest.raises(Stopped):
+        luthier.train("one.jsonl", words, name="cut", say=stop)
+    luthier.train(resume="cut")
+    whole, cut = ((here / "runs" / name / "model" / "adapter_model.safetensors").read_bytes() for name in ("probe", "cut"))
+    assert whole == cut
 
 
 @pytest.mark.parametrize("width, new, expected", [(32, True, 1e-2), (384, True, 1e-2), (4000, True, 1e-3), (100_000, True, 0.0), (32, False, 0.0)])
