@@ -2,6 +2,7 @@
 
     python benchmarks/tasks.py wnut17 DATA --epochs 3          # spans: all-MiniLM-L6-v2, full, against the Transformers Trainer
     python benchmarks/tasks.py sms DATA --rows 400 --test 800  # spam or not: all-MiniLM-L6-v2, full and LoRA, against the Trainer, a linear probe and TF-IDF
+    python benchmarks/tasks.py movies DATA --rows 800 --test 600  # liked or not: the same beside the same, the first words of each review
     python benchmarks/tasks.py shakespeare DATA --seeds 5      # stories260K learns Tiny Shakespeare, 150 steps of 8 x 128 tokens; forgetting of its stories
 
 DATA is the folder of development data (`../shared/data`). Trainings run in processes of their own, one thread unless `--threads` says otherwise.
@@ -15,8 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
+REVIEW_WORDS = 100
+"""Of a review, the first so many words are read: whole ones have 700."""
 WNUT = ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")
 
 
@@ -56,13 +60,29 @@ def wnut17(arguments) -> None:
         print(f"| Transformers Trainer | {interval(found['span_f1'])} | {found['precision']:.3f} | {found['recall']:.3f} | {found['minutes']:.1f} |")
 
 
-# ---- SMS spam -----------------------------------------------------------------------------------
+# ---- labels -----------------------------------------------------------------------------------
 def sms(arguments) -> None:
-    """Accuracy and macro-F1 on rows drawn by lot, one row of each text."""
+    """Spam or not."""
     lines = (arguments.data / "classification" / "justmarkham__pycon-2016-tutorial" / "data" / "sms.tsv").read_text(encoding="utf-8").splitlines()
-    rows = list(dict.fromkeys(tuple(line.split("\t", 1)[::-1]) for line in lines if "\t" in line))
+    labelled_texts([tuple(line.split("\t", 1)[::-1]) for line in lines if "\t" in line], arguments)
+
+
+def movies(arguments) -> None:
+    """Reviews that like a film and such that do not, told by their first words."""
+    folder = next((arguments.data / "classification" / "nltk__nltk_data").rglob("movie_reviews*"))
+    if folder.suffix == ".zip":
+        with zipfile.ZipFile(folder) as archive:
+            rows = [(archive.read(name).decode("utf-8", "replace"), name.split("/")[-2]) for name in archive.namelist() if name.endswith(".txt") and name.split("/")[-2] in ("pos", "neg")]
+    else:
+        rows = [(path.read_text(encoding="utf-8", errors="replace"), path.parent.name) for path in folder.rglob("*.txt")]
+    labelled_texts([(" ".join(text.split()[:REVIEW_WORDS]), label) for text, label in rows], arguments)
+
+
+def labelled_texts(rows: list[tuple[str, str]], arguments) -> None:
+    """Accuracy and macro-F1 of full, LoRA, the contestants without training and the Trainer, on rows drawn by lot, one row of each text."""
+    rows = list(dict.fromkeys(rows))
     random.Random(arguments.seed).shuffle(rows)
-    with tempfile.TemporaryDirectory(prefix="sms-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="labels-") as scratch:
         work = Path(scratch)
         for name, part in (("train", rows[: arguments.rows]), ("test", rows[arguments.rows : arguments.rows + arguments.test])):
             with open(work / f"{name}.csv", "w", encoding="utf-8", newline="") as stream:
@@ -77,6 +97,7 @@ def sms(arguments) -> None:
             for name, values in json.loads((run / "evaluation" / "results.json").read_text())["contestants"].items():
                 figures = [interval([values["metrics"][metric][key] for key in ("value", "low", "high")]) for metric in ("accuracy", "macro_f1")]
                 print(f"| {method if name == 'tuned' else name} | {' | '.join(figures)} | {sum(step['seconds'] for step in steps) / 60 if name == 'tuned' else 0:.1f} |", flush=True)
+            print(json.loads((run / "verdict.json").read_text())["sentence"], file=sys.stderr)
         words = [sys.executable, str(Path(__file__).with_name("quality.py")), "--reference-of", str(work / "runs" / "full"), "--epochs", str(arguments.epochs), "--threads", str(arguments.threads), "--seed", str(arguments.seed)]
         found = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         print(f"| {found['who']} | {interval(found['accuracy'])} | {interval(found['macro_f1'])} | {found['minutes']:.1f} |")
@@ -199,7 +220,7 @@ def nats(model, examples: list) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["wnut17", "shakespeare", "sms"])
+    parser.add_argument("what", choices=["wnut17", "shakespeare", "sms", "movies"])
     parser.add_argument("data", type=Path)
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--rate", type=float, default=1e-4)
@@ -210,7 +231,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     random.seed(arguments.seed)
-    {"wnut17": wnut17, "shakespeare": shakespeare, "sms": sms}[arguments.what](arguments)
+    {"wnut17": wnut17, "shakespeare": shakespeare, "sms": sms, "movies": movies}[arguments.what](arguments)
 
 
 if __name__ == "__main__":
