@@ -2,7 +2,7 @@
 
     W, b = argmin  mean over rows of loss(W s + b)  +  strength / 2 |W|^2,      s = (x - mean x) / spread x
 
-and the layer gets W / spread and b - W mean / spread, so that it reads x itself. Linear probing before fine-tuning (Kumar et al., arXiv:2202.10054): what
+and the layer gets W / spread and b - W mean / spread, so that it reads x itself; spread^2 is the variance plus (FLOOR rms x)^2. Linear probing before fine-tuning (Kumar et al., arXiv:2202.10054): what
 the base knows about the rows is used from the first step on, whatever the scale of its features, and a frozen body is no worse than its own probe.
 x is what the layer reads after the method has been applied. Nothing is drawn by lot; two fits of the same rows are equal.
 
@@ -19,7 +19,7 @@ from luthier.models.label_heads import output_layer
 STRENGTH = 0.3
 """Pull of the standardised weights to 0, chosen on rows that no test uses (dev/log.md)."""
 FLOOR = 0.1
-"""A spread counts as no less than this share of the root mean square of all features: where rows hardly differ, weights that tell them apart would be so
+"""No spread counts as less than this share of the root mean square of all features: where rows hardly differ, weights that tell them apart would be so
 large that the first steps of the body drown what they say."""
 MOST_ITERATIONS = 60
 MOST, MOST_BYTES = 20_000, 32 << 20
