@@ -52,8 +52,8 @@ def tune(work: Path, method: str, arguments) -> list[dict]:
         f"evaluation.contestants={json.dumps([*simple, 'tuned'])}", *([f"training.epochs={arguments.epochs}"] if arguments.epochs else []), *arguments.more,
     ]
     run = work / "runs" / method
-    how = ["--resume", method] if run.exists() else ["--name", method]
-    done = subprocess.run([sys.executable, "-m", "luthier", "train", str(work / "train.csv"), *words, *how, "--json"], cwd=work, capture_output=True, text=True)
+    asked = [method, "--resume"] if run.exists() else [str(work / "train.csv"), *words, "--name", method]
+    done = subprocess.run([sys.executable, "-m", "luthier", "train", *asked, "--json"], cwd=work, capture_output=True, text=True)
     if done.returncode:
         return [{"who": method, "failed": (done.stdout + done.stderr)[-600:]}]
     facts, results, verdict = (json.loads((run / file).read_text()) for file in ("run.json", "evaluation/results.json", "verdict.json"))
