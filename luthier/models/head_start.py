@@ -18,7 +18,7 @@ from luthier.models.label_heads import output_layer
 
 STRENGTH = 0.3
 """Pull of the standardised weights to 0, chosen on rows that no test uses (dev/log.md)."""
-FLOOR = 0.1
+FLOOR = 0.3
 """No spread counts as less than this share of the root mean square of all features: where rows hardly differ, weights that tell them apart would be so
 large that the first steps of the body drown what they say."""
 MOST_ITERATIONS = 60
