@@ -2,8 +2,8 @@
 
     W, b = argmin  mean over rows of loss(W s + b)  +  strength / 2 |W|^2,      s = (x - mean x) / spread x
 
-and the layer gets W / spread and b - W mean / spread, so that it reads x itself; spread^2 is the variance plus (FLOOR rms x)^2. Linear probing before fine-tuning (Kumar et al., arXiv:2202.10054): what
-the base knows about the rows is used from the first step on, whatever the scale of its features, and a frozen body is no worse than its own probe.
+and the layer gets W / spread and b - W mean / spread, so that it reads x itself; spread^2 is the variance plus (FLOOR rms x)^2. Linear probing before
+fine-tuning (Kumar et al., arXiv:2202.10054): what the base knows about the rows is used from the first step on, whatever the scale of its features.
 x is what the layer reads after the method has been applied. Nothing is drawn by lot; two fits of the same rows are equal.
 
 N rows (or tokens, where each has a class), D width.

@@ -182,7 +182,7 @@ def test_a_new_output_layer_starts_at_the_probe_of_its_base(tiny_bert, here):
 
     def stop(event):
         if event.kind == "step" and event.data.get("step") == 2:
-            raise Stopped("here")
+            raise Stopped("here", signal_number=15)
 
     with pytest.raises(Stopped):
         luthier.train("one.jsonl", words, name="cut", say=stop)
