@@ -189,7 +189,7 @@ def measure(asked: dict) -> dict:
     imported = memory("VmRSS")
     network = next(side)
     whole = memory("VmHWM")
-    loss = held_out(network, Path(asked["work"]))
+    loss = held_out(network, Path(asked["work"])) if asked["part"] == "equal" or asked["round"] == 0 else float("nan")
     return {**asked, **clock.result(), "imported_mib": imported, "whole_mib": whole, "held_out": loss, "threads": torch.get_num_threads()}
 
 
