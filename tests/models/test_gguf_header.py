@@ -135,6 +135,21 @@ def test_words_that_do_not_fit_are_refused(old, new, good, tmp_path):
     assert told.value.code == "S105"
 
 
+SOUND = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": ["a", "b", "ab"], "tokenizer.ggml.token_type": [1, 1, 1], "tokenizer.ggml.merges": ["a b"]}
+UNSOUND = {
+    "a token that takes long to cut": {"tokenizer.ggml.tokens": ["a", "b", "x" * 600]}, "a kind too few": {"tokenizer.ggml.token_type": [1, 1]}, "no tokens": {"tokenizer.ggml.tokens": [], "tokenizer.ggml.token_type": []},
+    "tokens that are no texts": {"tokenizer.ggml.tokens": [1, 2, 3]}, "a merge of three parts": {"tokenizer.ggml.merges": ["a b ab"]}, "a score that is no number": {"tokenizer.ggml.scores": [0.0, 0.0, float("nan")]},
+    "pieces without scores": {"tokenizer.ggml.model": "llama"}, "an id below 0": {"tokenizer.ggml.bos_token_id": -1}, "a template that is no text": {"tokenizer.chat_template": 7},
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_a_tokenizer_that_does_not_fit_together_is_refused(name, tmp_path):
+    gguf_header.check_words(SOUND, tmp_path)
+    with pytest.raises(Refused, match="fit together"):
+        gguf_header.check_words(SOUND | UNSOUND[name], tmp_path)
+
+
 def words(path):
     context_of(path)
     return tokenizer_of(path)
