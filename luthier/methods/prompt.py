@@ -59,5 +59,5 @@ class Prompt(Fronted):
             weight.copy_(language_model.network.get_input_embeddings()(ids).float())
 
     def default_learning_rate(self, num_parameters: int) -> tuple[float, str]:
-        """3e-2 whatever the size."""
-        return 3e-2, "prompt tuning wants large steps: a tenth of arXiv:2104.08691's 0.3, which is for Adafactor"
+        """3e-3 whatever the size."""
+        return 3e-3, "a step of AdamW moves every number by the rate, and the embeddings that a prompt starts as are a few hundredths wide (dev/log.md); the 0.3 of arXiv:2104.08691 is for Adafactor and T5, whose embeddings are hundreds of times wider"
