@@ -90,7 +90,7 @@ def line(asked, pairs: str, base: str, objective: str, folder: Path) -> list[str
     name = f"{stem}-{digest(str(given), picked)[:6]}"
     verdict = trained(name, file, {**given, **words(picked), "data.test": str(unseen)})
     print(f"{stem}: {verdict['sentence']}", flush=True)
-    return [pairs, base, objective, ",".join([picked, *asked.more]) or "defaults", *cells(runs.find(name), verdict, "coin" if objective == "reward" else "base")]
+    return [pairs, base, objective, ",".join(filter(None, [picked, *asked.more])) or "defaults", *cells(runs.find(name), verdict, "coin" if objective == "reward" else "base")]
 
 
 def cells(run, verdict: dict, start: str) -> list[str]:
