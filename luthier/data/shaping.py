@@ -112,8 +112,10 @@ def openai_preference(record: Record) -> dict:
     return {"input": {"messages": asked(record)}, "preferred_output": said(record.chosen), "non_preferred_output": said(record.rejected)}
 
 
-def kto(record: Record) -> dict:
-    """TRL's unpaired answers: whether people found this one good."""
+def kto(record: Record) -> dict | list[dict]:
+    """TRL's unpaired answers: whether people found this one good; a pair becomes one that is and one that is not."""
+    if type(record) is Preference:
+        return [{"prompt": asked(record), "completion": said(answer), "label": good} for answer, good in ((record.chosen, True), (record.rejected, False))]
     if type(record) is not Rated:
         raise cannot(record, "an answer with a rating", "it has no rating")
     return {"prompt": asked(record), "completion": said(record.answer), "label": record.good}
@@ -139,7 +141,7 @@ def canonical(record: Record) -> dict:
     return body_of(record)
 
 
-SHAPES: dict[str, Callable[[Record], dict]] = {
+SHAPES: dict[str, Callable[[Record], dict | list[dict]]] = {
     "messages": messages, "sharegpt": sharegpt, "alpaca": alpaca, "prompt-completion": prompt_completion, "classification": labelled, "scored": scored, "spans": spans, "tokens": tokens, "source-target": source_target,
     "preference": preference, "openai-preference": openai_preference, "kto": kto, "prompt": prompt, "text": text, "canonical": canonical,
 }
@@ -164,5 +166,6 @@ def shaped(records: Iterator[Record], shape: str) -> Iterator[dict]:
     """Every record in the shape; a record that does not fit is an error with its place."""
     make = SHAPES[shape]
     for record in records:
-        row = make(record)
-        yield row | ({"group": record.group} if record.group is not None else {}) | ({"row_weight": record.weight} if record.weight != 1.0 else {})
+        made = make(record)
+        for row in made if isinstance(made, list) else [made]:
+            yield row | ({"group": record.group} if record.group is not None else {}) | ({"row_weight": record.weight} if record.weight != 1.0 else {})

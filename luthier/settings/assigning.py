@@ -49,13 +49,13 @@ def put(mapping: dict, key: str, value: Any) -> dict:
 
 
 def merge(base: Mapping, over: Mapping) -> dict:
-    """`base` with the values of `over` on top; a choice of another name replaces the whole choice."""
+    """`base` with the values of `over` on top; a choice of another name replaces the whole choice, and the name that it has already changes nothing."""
     return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
 
 
 def _merged(old: Any, new: Any) -> Any:
     if not isinstance(new, Mapping):
-        return new
+        return old if isinstance(old, Mapping) and isinstance(new, str) and old.get("name") == new else new
     if isinstance(old, str) and "name" not in new and old != "auto":
         old = {"name": old}
     if not isinstance(old, Mapping) or new.get("name", old.get("name")) != old.get("name"):

@@ -227,6 +227,7 @@ def test_merge_goes_by_key_and_a_new_choice_replaces_the_old():
     below = {"method": {"name": "lora", "rank": 4}, "training": {"epochs": 2, "mode": "skip"}}
     assert settings.merge(below, {"training": {"epochs": 5}})["training"] == {"epochs": 5, "mode": "skip"}
     assert settings.merge(below, {"method": "full"})["method"] == "full"
+    assert settings.merge({"method": {"name": "lora", "rank": 8}}, {"method": "lora"})["method"] == {"name": "lora", "rank": 8}, "the choice that is there already changes nothing"
     assert settings.merge(below, {"method": {"name": "full"}})["method"] == {"name": "full"}
     assert settings.merge({"method": "lora"}, {"method": {"rank": 8}})["method"] == {"name": "lora", "rank": 8}
     assert below == {"method": {"name": "lora", "rank": 4}, "training": {"epochs": 2, "mode": "skip"}}

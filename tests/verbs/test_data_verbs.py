@@ -200,6 +200,12 @@ def test_join_sample_and_mix(folder):
         verbs.mix(["a.jsonl=3", "b.jsonl=1"], output="m.jsonl", rows=50)
 
 
+def test_a_pair_becomes_a_good_and_a_bad_answer(folder):
+    (folder / "pairs.jsonl").write_text(json.dumps({"prompt": "hi", "chosen": "good day", "rejected": "what"}) + "\n")
+    assert verbs.convert("pairs.jsonl", output="rated.jsonl", shape="kto").to_dict()["rows"] == 2
+    assert [(row["completion"], row["label"]) for row in rows("rated.jsonl")] == [([{"role": "assistant", "content": "good day"}], True), ([{"role": "assistant", "content": "what"}], False)]
+
+
 def test_rows_of_the_shop(folder):
     made = verbs.shop("sums", folder="sums", rows=20, seed=3).to_dict()
     assert made["files"] == ["sample.json", "sums.grader.json", "sums.jsonl"] and len(open(made["file"]).read().splitlines()) == 20
