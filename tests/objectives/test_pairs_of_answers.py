@@ -53,3 +53,9 @@ def test_the_likelier_answer_is_the_likelier_one_a_token(monkeypatch):
     assert (chosen, rejected, nll, rejected_nll, tokens) == (-1.0, -2.0, 10.0, 4.0, 10)
     answer = paired(Chat(), "dpo").preference(pair("x", "y"), chosen, rejected, nll, rejected_nll, tokens, 0.0)
     assert answer.label == "chosen" and np.isclose(answer.value, 1.0)
+
+
+def test_a_margin_becomes_a_probability_by_its_temperature():
+    task = paired(Chat(), "reward", scored=True)
+    shares = [one.preference(pair("x", "y"), 1.0, -1.0, None, None, 3, 0.0).probabilities["chosen"] for one in (task, task.calibrated({"temperature": 2.0}))]
+    assert shares == pytest.approx([1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(-1.0))])
