@@ -40,7 +40,7 @@ class DPO:
         """The task read through pairs of answers."""
         from luthier.tasks.pairs import paired
 
-        return paired(task, self.name)
+        return paired(task, self.name, relative=True)
 
     def prepared(self, materials) -> "PreparedDPO":
         """Asks the starting model once about every answer."""

@@ -39,7 +39,7 @@ class KTO:
         from luthier.tasks.pairs import paired
         from luthier.tasks.ratings import rated
 
-        return (paired if self.records == "pairs" else rated)(task, self.name)
+        return paired(task, self.name, relative=True) if self.records == "pairs" else rated(task, self.name)
 
     def prepared(self, materials) -> "PreparedKTO":
         """Asks the starting model once about every answer, to its own prompt and to another."""

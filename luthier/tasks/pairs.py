@@ -33,10 +33,10 @@ def answering(task, objective: str) -> None:
         raise RecipeError(f"objective {objective} judges written answers, and task {task.name} writes none", code="R190", field="objective", hint=f"use it with task: {legal}; or take objective: sft")
 
 
-def paired(task, objective: str, *, scored: bool = False) -> "Pairs":
-    """The task read through pairs; `scored`: by a head that gives one score."""
+def paired(task, objective: str, *, scored: bool = False, relative: bool = False) -> "Pairs":
+    """The task read through pairs; `scored`: by a head that gives one score; `relative`: what is learned is measured from the starting model."""
     answering(task, objective)
-    return Pairs(task, scored)
+    return Pairs(task, scored, relative)
 
 
 @dataclass
@@ -47,6 +47,8 @@ class Pairs:
     """The task whose answers are compared."""
     scored: bool = False
     """Whether a head scores answers instead of writing them."""
+    relative: bool = False
+    """Whether likelihoods are compared with those of the starting model too, for that is what is learned."""
     temperature: float = 1.0
     """Scores are divided by it before they become a probability; fitted on validation pairs."""
 
@@ -99,7 +101,7 @@ class Pairs:
         text = {"chosen": record.chosen, "rejected": record.rejected}.get(label, "")
         share = 1 / (1 + math.exp(-max(-60.0, min(60.0, difference / self.temperature))))
         probabilities = {"chosen": share, "rejected": 1 - share}
-        return Answer(text, label=label, probabilities=probabilities, value=difference, nll=nll, rejected_nll=rejected_nll, learned_tokens=tokens, tokens_in=tokens, seconds=seconds)
+        return Answer(text, label=label, probabilities=probabilities, value=difference, nll=nll, rejected_nll=rejected_nll if self.relative else None, learned_tokens=tokens, tokens_in=tokens, seconds=seconds)
 
     def predict(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[dict]:
         """What the task itself does with new inputs; a model that scores is asked for the score of a text as an answer."""

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 
 from luthier.data.records import Message, Preference
+from luthier.objectives.dpo import DPO
+from luthier.objectives.kto import KTO
+from luthier.objectives.orpo import ORPO
 from luthier.preparation.examples import Prepared, example
 from luthier.tasks import comparing
 from luthier.tasks.chat import Chat
@@ -52,7 +55,9 @@ def test_the_likelier_answer_is_the_likelier_one_a_token(monkeypatch):
     chosen, rejected, nll, rejected_nll, tokens, _ = next(comparing.liked(model, [Prepared(sides)], say=lambda event: None))
     assert (chosen, rejected, nll, rejected_nll, tokens) == (-1.0, -2.0, 10.0, 4.0, 10)
     answer = paired(Chat(), "dpo").preference(pair("x", "y"), chosen, rejected, nll, rejected_nll, tokens, 0.0)
-    assert answer.label == "chosen" and np.isclose(answer.value, 1.0)
+    assert answer.label == "chosen" and np.isclose(answer.value, 1.0) and answer.rejected_nll is None
+    measured = [objective.lesson(Chat()).preference(pair("x", "y"), chosen, rejected, nll, rejected_nll, tokens, 0.0).rejected_nll for objective in (DPO(), KTO(records="pairs"), ORPO())]
+    assert measured == [4.0, 4.0, None], "only what is learned against the starting model is measured so: likelihood alone raises long answers more"
 
 
 def test_a_margin_becomes_a_probability_by_its_temperature():
