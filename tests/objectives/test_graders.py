@@ -6,6 +6,7 @@ import pytest
 from luthier.data.records import Message, Prompt
 from luthier.errors import RecipeError
 from luthier.objectives.rewards import Reward, clean
+from luthier.objectives.rewards.grader import of as grader_of
 from luthier.objectives.rewards.schema import follows
 
 ASKED = Prompt((Message("user", "2 + 3?"),), "5", {"unit": "drums", "deep": {"er": "x"}})
@@ -31,6 +32,8 @@ def test_text_similarity_with_a_threshold(tmp_path):
 def test_unit_tests_share_of_what_holds_and_values_in_patterns_are_literal(tmp_path):
     described = {"type": "unit_tests", "tests": [{"matches": "[0-9]"}, {"contains": "{{item.unit}}"}, {"matches": r"\b{{item.reference}}\b"}, {"equals": "{{item.deep.er}}"}]}
     assert graded(tmp_path, described, "5 drums", "15 drums", "x") == [0.75, 0.5, 0.25]
+    literal = grader_of({"type": "unit_tests", "tests": [{"matches": "{{item.price}}"}]}, "grader.json")
+    assert [literal({"price": "1.5 (net)"}, answer) for answer in ("it is 1.5 (net).", "it is 125 net")] == [1.0, 0.0]
 
 
 def test_json_schema(tmp_path):
