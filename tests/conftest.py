@@ -7,6 +7,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several workers with several threads each wait for each other's cores; the programs that tests start inherit this
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tiny_models import ENCODERS, SHAPES, SPECIAL, TEMPLATE  # noqa: E402  (found through the line above)
