@@ -127,7 +127,7 @@ def bca_shares(values_R: np.ndarray, value: float, jackknife_N: np.ndarray, shar
     below = (values_R < value).mean() + (values_R == value).mean() / 2
     away_N = jackknife_N.mean() - jackknife_N
     spread = (away_N**2).sum() ** 1.5
-    if not 0 < below < 1 or not np.isfinite(spread) or spread < 1e-300 or share == 0:
+    if not 0 < below < 1 or not np.isfinite(spread) or spread < 1e-300 or share < 1e-15:
         return None
     bias, acceleration = stats.norm.ppf(below), (away_N**3).sum() / (6 * spread)
     shifted = bias + stats.norm.ppf([share, 1 - share])

@@ -1,6 +1,9 @@
 """An answer to one record, whoever gave it: a model, a baseline, an endpoint."""
 from dataclasses import dataclass
 
+UNKNOWN = "?"
+"""Stands for the answer that is asked for where there is none to compare with."""
+
 
 @dataclass
 class Answer:

@@ -12,33 +12,48 @@ from luthier.generation.local import generate
 from luthier.generation.rewriting import rewrite
 from luthier.models.language_model import LanguageModel
 from luthier.preparation.batches import side_by_side
+from luthier.preparation.renderer import without_oldest
 from luthier.runs.events import Event, Say
-from luthier.tasks.answers import Answer
+from luthier.tasks.answers import UNKNOWN, Answer
 from luthier.tasks.likelihood import by_length, nll_of, nll_of_pairs
 
 ROWS_PER_REPORT = 256
 
 
-def fitting_prompts(renderer, records: Sequence, shots: Sequence[Sequence] | None, messages: Callable, room: int, *, context: int = 0) -> list[list[int]]:
+def fitting_prompts(renderer, records: Sequence, shots: Sequence[Sequence] | None, messages: Callable, room: int, *, rooms: Sequence[int] | None = None) -> list[list[int]]:
     """Token ids of each record's prompt with as many of its shots as fit into `room` tokens, the most similar kept longest.
 
-    All prompts are rendered together; those that are too long come again with fewer shots, until every one fits. A question that takes more than `room` by
-    itself and less than `context` stays where that is given: a row that was prepared fits with its answer, so what is left is enough for the answer that is wanted.
+    All prompts are rendered together; those that are too long come again with fewer shots, and without their oldest turns where the renderer drops such,
+    until every one fits. `rooms`: tokens that each question may take by itself, where its own answer is known to need less than the longest of all.
     """
-    shown = [list(shots[index]) if shots else [] for index in range(len(records))]
+    records, shown = list(records), [list(shots[index]) if shots else [] for index in range(len(records))]
     tools = [record.tools if isinstance(record, Conversation) else () for record in records]
+    alone = [max(room, own) for own in rooms] if rooms else [room] * len(records)
     prompts: list[list[int]] = [[] for _ in records]
     waiting = list(range(len(records)))
     while waiting:
         rendered = renderer.prompts([(messages(records[index], shown[index]), tools[index]) for index in waiting])
         for index, prompt in zip(waiting, rendered, strict=True):
             prompts[index] = prompt
-        waiting = [index for index in waiting if len(prompts[index]) > room and (shown[index] or len(prompts[index]) >= context)]
+        waiting = [index for index in waiting if len(prompts[index]) > (room if shown[index] else alone[index])]
         for index in waiting:
-            if not shown[index]:
-                raise DataError(f"the question of row {index + 1} has {len(prompts[index])} tokens; {room} fit beside the answer", code="D410", hint="shorten it, or use a base with a longer context")
-            shown[index] = shown[index][: min(len(shown[index]) - 1, len(shown[index]) * room // len(prompts[index]))]
+            if shown[index]:
+                shown[index] = shown[index][: min(len(shown[index]) - 1, len(shown[index]) * room // len(prompts[index]))]
+            elif (shorter := without_oldest_where_asked(renderer, records[index])) is not None:
+                records[index] = shorter
+            else:
+                raise DataError(f"the question of row {index + 1} has {len(prompts[index])} tokens; {alone[index]} fit beside the answer", code="D410", hint="shorten it, or use a base with a longer context")
     return prompts
+
+
+def rooms_beside(targets: Sequence[str], references: Sequence[Sequence[int]], context: int, room: int) -> list[int]:
+    """Tokens that each question may take beside its own answer; `room` where no answer is known, since how long it becomes is open."""
+    return [room if target == UNKNOWN else context - len(reference) for target, reference in zip(targets, references, strict=True)]
+
+
+def without_oldest_where_asked(renderer, record) -> Conversation | None:
+    """The conversation from its second question on, as it was prepared; None where rows are not shortened or nothing is left to leave."""
+    return without_oldest(record) if isinstance(record, Conversation) and renderer.when_long == "drop_turns" else None
 
 
 def written(language_model: LanguageModel, prompts: list[list[int]], *, max_new_tokens: int, say: Say) -> list[Answer]:

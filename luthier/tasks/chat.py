@@ -11,10 +11,7 @@ from luthier.errors import DataError, RecipeError
 from luthier.metrics import conclusions, language, text
 from luthier.metrics.metric import Metric, mean
 from luthier.runs.events import Say, silent
-from luthier.tasks.answers import Answer
-
-UNKNOWN = "?"
-"""Stands for the answer that is asked for."""
+from luthier.tasks.answers import UNKNOWN, Answer
 
 
 def last_turn(record: Conversation) -> int:
@@ -146,9 +143,10 @@ class PreparedChat(Chat):
 
     def answers(self, language_model, renderer, records: Sequence[Conversation], *, shots=None, say: Say = silent) -> list[Answer]:
         """Greedy answers, and how likely the model finds the reference."""
-        from luthier.tasks.asking import fitting_prompts, generated  # torch
+        from luthier.tasks.asking import fitting_prompts, generated, rooms_beside  # torch
 
         room = language_model.context - self.max_new_tokens
-        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, room, context=language_model.context)
-        references = renderer.answers([self.target(record) for record in records])
+        targets = [self.target(record) for record in records]
+        references = renderer.answers(targets)
+        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, room, rooms=rooms_beside(targets, references, language_model.context, room))
         return generated(language_model, prompts, references, max_new_tokens=self.max_new_tokens, say=say)

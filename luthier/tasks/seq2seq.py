@@ -7,7 +7,7 @@ from luthier.data.records import Conversation, Message, Pair
 from luthier.errors import RecipeError
 from luthier.metrics import language, text
 from luthier.runs.events import Say, silent
-from luthier.tasks.answers import Answer
+from luthier.tasks.answers import UNKNOWN, Answer
 
 
 @dataclass
@@ -84,12 +84,13 @@ class PreparedSeq2Seq(Seq2Seq):
 
     def answers(self, language_model, renderer, records: Sequence[Pair], *, shots=None, say: Say = silent) -> list[Answer]:
         """Greedy answers, and the likelihood of each target after the same source."""
-        from luthier.tasks.asking import fitting_prompts, generated, rewritten  # torch
+        from luthier.tasks.asking import fitting_prompts, generated, rewritten, rooms_beside  # torch
 
         if renderer.head != "causal":
             return rewritten(language_model, renderer, [(self.instruction + record.source, record.target) for record in records], max_new_tokens=self.max_new_tokens, say=say)
-        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, language_model.context - self.max_new_tokens, context=language_model.context)
-        references = renderer.answers([record.target for record in records])
+        targets, room = [record.target for record in records], language_model.context - self.max_new_tokens
+        references = renderer.answers(targets)
+        prompts = fitting_prompts(renderer, records, shots, self.prompt_messages, room, rooms=rooms_beside(targets, references, language_model.context, room))
         return generated(language_model, prompts, references, max_new_tokens=self.max_new_tokens, say=say)
 
     def rewritten(self, language_model, renderer, texts: Sequence[str], *, say: Say = silent) -> list[Answer]:
@@ -105,6 +106,6 @@ class PreparedSeq2Seq(Seq2Seq):
         if renderer.head != "causal":
             answers = self.rewritten(language_model, renderer, texts, say=say)
         else:
-            prompts = fitting_prompts(renderer, [Pair(each, "?") for each in texts], None, self.prompt_messages, language_model.context - self.max_new_tokens)
+            prompts = fitting_prompts(renderer, [Pair(each, UNKNOWN) for each in texts], None, self.prompt_messages, language_model.context - self.max_new_tokens)
             answers = written(language_model, prompts, max_new_tokens=self.max_new_tokens, say=say)
         return [{"answer": answer.text} for answer in answers]

@@ -8,7 +8,7 @@ from luthier.evaluation import contestants
 from luthier.evaluation.contestants.context import before, laid, with_passages
 from luthier.evaluation.contestants.few_shot import spread
 from luthier.tasks.answers import Answer
-from luthier.tasks.asking import fitting_prompts
+from luthier.tasks.asking import fitting_prompts, rooms_beside
 
 
 def talk(*turns):
@@ -131,14 +131,22 @@ def test_passages_in_a_prompt_are_numbered_lines():
 
 
 def test_a_long_question_keeps_what_room_its_answer_needs():
-    """Shots leave first; a question of 30 words stays where 40 fit in all, though 20 are wanted beside it, and not where the whole has room for 30."""
+    """Shots leave first; a question of 30 words stays where 35 fit beside its own answer, though 20 are left beside the longest of all."""
     class Renderer:
+        when_long = "exclude"
+
         def prompts(self, asked):
             return [list(range(sum(len(message.content.split()) for message in messages))) for messages, _ in asked]
 
-    messages = lambda record, shots: [message for one in (*shots, record) for message in one.messages[:1]]
+    messages = lambda record, shots: [message for one in (*shots, record) for message in one.messages[:-1]]
     asked, shots = [talk("word " * 30, "x"), talk("word " * 5, "x")], [[talk("shot " * 5, "x")] * 3] * 2
-    assert [len(one) for one in fitting_prompts(Renderer(), asked, shots, messages, 20, context=40)] == [30, 20]
-    for context in (0, 30):
-        with pytest.raises(DataError, match="row 1 has 30 tokens; 20 fit"):
-            fitting_prompts(Renderer(), asked, shots, messages, 20, context=context)
+    assert [len(one) for one in fitting_prompts(Renderer(), asked, shots, messages, 20, rooms=[35, 35])] == [30, 20]
+    for rooms in (None, [29, 35]):
+        with pytest.raises(DataError, match="row 1 has 30 tokens; (20|29) fit"):
+            fitting_prompts(Renderer(), asked, shots, messages, 20, rooms=rooms)
+    longer = [Conversation((*talk("word " * 30, "x").messages, *talk("word " * 4, "x").messages))]
+    with pytest.raises(DataError, match="35 tokens"):
+        fitting_prompts(Renderer(), longer, None, messages, 20)
+    Renderer.when_long = "drop_turns"
+    assert [len(one) for one in fitting_prompts(Renderer(), longer, None, messages, 20)] == [4]
+    assert rooms_beside(["an answer", "?"], [[1, 2], [3]], 40, 20) == [38, 20], "how long an answer becomes is open where none is known"
