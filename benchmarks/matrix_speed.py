@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from training_sides import worked
+
 METHODS = ("full", "layers", "lora", "dora", "qlora", "adapter", "prefix", "prompt", "ia3")
 TASKS = ("multi_label", "regression", "token_classification", "masked_lm", "causal_lm", "seq2seq")
 CASES = [*(("classification", method) for method in METHODS), *((task, method) for task in TASKS for method in ("full", "lora"))]
@@ -75,33 +77,16 @@ class Clock:
 # ---- the sides ----------------------------------------------------------------------------------
 def luthier(asked: dict, clock: Clock):
     """The stages of `luthier train` up to the last step, with its log; leaves what the other sides read."""
-    from luthier.runs import folder as runs
-    from luthier.verbs.stages import open_recipe
-    from luthier.verbs.stopping import Stopping
-    from luthier.verbs.work import Work
-
-    def hear(event) -> None:
-        if event.kind == "phase" and event.data.get("name") == "training":
-            clock.start()
-        if event.kind == "progress" and event.data.get("task") == "training":
-            clock.step()
-
     work = Path(asked["work"])
     told = {
-        "model": asked["model"], "task": asked["task"], "method": asked["method"], "seed": 17, "data.validation": 0.0, "data.test": 0.0, "evaluation.contestants": "[tuned]",
-        "training.epochs": 1.0, "training.batch_size": BATCH, "training.learning_rate": RATES[asked["method"]], "training.head_learning_rate": 0.0, "training.head_start": "random",
-        "training.schedule": "constant", "training.warmup": 0, "training.precision": "fp32", "training.threads": 1, "training.save_every": 10**6, "training.evaluate_every": 10**6,
+        "model": asked["model"], "task": asked["task"], "method": asked["method"], "training.batch_size": BATCH, "training.learning_rate": RATES[asked["method"]],
+        "training.head_learning_rate": 0.0, "training.head_start": "random", "training.precision": "fp32", "training.threads": 1,
     }
     if asked["task"] == "multi_label":
         told |= {"task": "classification", "task.many": "true"}
-    os.environ["LUTHIER_RUNS"] = str(work / "runs")
-    recipe, _ = open_recipe(work / "train.jsonl", [f"{key}={value}" for key, value in told.items()], lambda event: None)
-    run = runs.create()
-    with run.lock(), Stopping() as stopping:
-        done = Work(run, recipe, hear, stopping)
-        done.trained()
+    done = worked(work / "train.jsonl", told, clock, work)
     if asked["method"] not in ("full", "layers"):
-        recipe.method.save(done.network, done.language_model, work / "adapter")
+        done.recipe.method.save(done.network, done.language_model, work / "adapter")
     (work / "learned.json").write_text(json.dumps([name for name, tensor in done.network.named_parameters() if tensor.requires_grad]))
     return done.network
 

@@ -54,8 +54,15 @@ class Clock:
 
 
 # ---- the sides ----------------------------------------------------------------------------------
-def luthier(asked: dict, clock: Clock):
-    """`luthier train` without its verdict: data, tokens, the loop with its log, and the checkpoint at the end."""
+ALWAYS = {
+    "seed": 17, "data.validation": 0.0, "data.test": 0.0, "evaluation.contestants": "[tuned]", "training.epochs": 1.0, "training.schedule": "constant", "training.warmup": 0,
+    "training.save_every": 10**6, "training.evaluate_every": 10**6,
+}
+"""What every timed training of Luthier is told: one pass, no looks, no verdict."""
+
+
+def worked(data: Path, told: dict, clock, work: Path):
+    """The stages of `luthier train` on `data` up to the last step, with log and checkpoint, timed by `clock`; `told` beside ALWAYS."""
     from luthier.runs import folder as runs
     from luthier.verbs.stages import open_recipe
     from luthier.verbs.stopping import Stopping
@@ -67,22 +74,28 @@ def luthier(asked: dict, clock: Clock):
         if event.kind == "progress" and event.data.get("task") == "training":
             clock.step()
 
+    os.environ["LUTHIER_RUNS"] = str(work / "runs")
+    recipe, _ = open_recipe(data, [f"{key}={value}" for key, value in {**ALWAYS, **told}.items()], lambda event: None)
+    run = runs.create()
+    with run.lock(), Stopping() as stopping:
+        done = Work(run, recipe, hear, stopping)
+        done.trained()
+    return done
+
+
+def luthier(asked: dict, clock: Clock):
+    """`luthier train` without its verdict: data, tokens, the loop with its log, and the checkpoint at the end."""
+    import luthier.verbs.work  # noqa: F401  (before the first yield, as the peers import theirs)
+
     work, count = Path(asked["work"]), asked["rows"]
     path = work / f"chats-{count}.jsonl"
     path.write_text("".join(json.dumps({"messages": row["prompt"] + row["completion"]}) + "\n" for row in read_rows(work / "train.jsonl", count)), encoding="utf-8")
     yield
     told = {
-        "model": str(work / "model"), "task": "chat", "method": asked["method"], "seed": 17, "data.validation": 0.0, "data.test": 0.0, "evaluation.contestants": "[tuned]",
-        "training.epochs": 1.0, "training.batch_size": BATCH, "training.learning_rate": RATES[asked["method"]], "training.schedule": "constant", "training.warmup": 0,
-        "training.precision": asked["precision"], "training.threads": asked["cores"], "training.save_every": 10**6, "training.evaluate_every": 10**6,
+        "model": str(work / "model"), "task": "chat", "method": asked["method"], "training.batch_size": BATCH, "training.learning_rate": RATES[asked["method"]],
+        "training.precision": asked["precision"], "training.threads": asked["cores"],
     }
-    os.environ["LUTHIER_RUNS"] = str(work / "runs")
-    recipe, _ = open_recipe(path, [f"{key}={value}" for key, value in told.items()], lambda event: None)
-    run = runs.create()
-    with run.lock(), Stopping() as stopping:
-        done = Work(run, recipe, hear, stopping)
-        done.trained()
-    yield done.network
+    yield worked(path, told, clock, work).network
 
 
 def arguments_of(asked: dict) -> dict:

@@ -26,7 +26,7 @@ def same_conclusion(one: str, other: str) -> bool:
 
 
 def number(text: str) -> Decimal | None:
-    """The number that a text is, thousands marks, a currency sign and a last full stop apart; None for anything else."""
+    """The number that a text is, thousands marks, a currency or percent sign and a last full stop apart; None for anything else."""
     try:
         found = Decimal(text.strip().strip("$€£%").rstrip(".").replace(",", "").strip())
     except InvalidOperation:

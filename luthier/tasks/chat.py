@@ -20,9 +20,10 @@ def last_turn(record: Conversation) -> int:
     return turns[-1]
 
 
-def where(record: Conversation) -> str:
+def place(record: Conversation) -> dict:
     """Where a record stands, for an error."""
-    return f" ({record.origin.file}, row {record.origin.row})" if record.origin else ""
+    origin = record.origin
+    return {"file": origin.file, "line": origin.line, "rows": [origin.row]} if origin else {}
 
 
 @dataclass
@@ -103,7 +104,7 @@ class Chat:
             metrics["json_match"] = same
         elif self.measure == "json_match":
             plain = next(record for record, target in zip(records, targets) if conclusions.structured(target) is None)
-            raise DataError(f"an answer to compare with is no JSON object or list{where(plain)}", code="D137", field="task.measure", hint="choose another task.measure, or repair the row")
+            raise DataError("an answer to compare with is no JSON object or list", code="D137", **place(plain), field="task.measure", hint="choose another task.measure, or repair the row")
         return metrics
 
     def concluded(self, records: Sequence[Conversation], targets: Sequence[str], written: Sequence[str]) -> Metric:
@@ -111,7 +112,7 @@ class Chat:
         pattern = self.pattern()
         for record, target in zip(records, targets, strict=True):
             if conclusions.conclusion(target, pattern) is None:
-                raise DataError(f"task.answer finds nothing in an answer to compare with{where(record)}", code="D137", field="task.answer", hint=f"the answer ends: …{target[-60:]!r}")
+                raise DataError("task.answer finds nothing in an answer to compare with", code="D137", **place(record), field="task.answer", hint=f"the answer ends: …{target[-60:]!r}")
         return conclusions.correct(targets, written, pattern)
 
     def rights(self, records: Sequence[Conversation], written: Sequence[str]) -> list[float]:

@@ -3,11 +3,13 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from luthier.evaluation.report import card, page, render, write_card, write_report
+from luthier.evaluation.report.choice import crossed, free_place, frontier
 from luthier.evaluation.report.svg import tick_words, ticks
 from luthier.files import staged_folder, verify, write_json
 
@@ -220,6 +222,16 @@ def test_ticks_are_round_and_inside():
     assert ticks(0.03, 0.97, 4) == [0.25, 0.5, 0.75]
     assert ticks(0, 702, 6) == [0, 200, 400, 600] and ticks(3, 3) == [3]
     assert tick_words([0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"] and tick_words([0, 0.0002]) == ["0", "2e−4"]
+
+
+def test_no_name_stands_under_the_line_or_on_another_name():
+    assert crossed([(50, "majority"), (50, "nearest"), (400, "tuned")]) == {"nearest"}, "straight up and the last one leave the place beside the point free"
+    priced = [{"name": name, "value": value, "cost_per_thousand": cost} for name, value, cost in (("majority", 0.1, 0.0), ("nearest", 0.78, 0.0), ("tuned", 0.85, 5.0))]
+    drawn = frontier(SimpleNamespace(verdict={"metric": "rouge_l"}), {"winner": "tuned", "margin": 0.01, "volume": 1e4, "currency": "USD"}, priced).wide
+    dot = float(re.search(r'<circle[^>]*cy="([0-9.]+)"[^>]*><title>nearest', drawn)[1])
+    assert float(re.search(r'y="([0-9.]+)" text-anchor="start">nearest<', drawn)[1]) - dot == pytest.approx(18, abs=0.2)
+    taken = []
+    assert [free_place(taken, 50, 100), free_place(taken, 50, 104), free_place(taken, 400, 104)] == [100, 116, 104]
 
 
 def test_the_decision_and_what_was_lost_have_their_panels(label_run, tmp_path):

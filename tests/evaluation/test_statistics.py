@@ -141,3 +141,9 @@ def test_not_the_same_figure_is_refused():
 def test_infinite_figures_have_no_interval():
     found = interval(perplexity([1e6, 1.0], [1, 1]))
     assert np.isnan(found.low) and found.value == np.inf
+
+
+@pytest.mark.filterwarnings("error")
+def test_two_rows_leave_no_share_to_cut_off_and_no_number_that_is_none():
+    found = interval(mean("score", [0.2, 0.9]))
+    assert (found.low, found.high) == (0.2, 0.9), "the ends are those of all draws"

@@ -41,9 +41,11 @@ def test_a_target_that_the_pattern_does_not_fit_is_named_before_a_step_is_made(b
     bad = json.dumps({"prompt": "What is nine and nine?", "completion": "eighteen"})
     (here / "test.jsonl").write_text("\n".join([rows[0], bad]) + "\n", encoding="utf-8")
     (here / "train.jsonl").write_text("\n".join(rows[1:]) + "\n", encoding="utf-8")
-    with pytest.raises(DataError, match="test.jsonl, row 2") as caught:
+    with pytest.raises(DataError, match="finds nothing") as caught:
         luthier.train("train.jsonl", {"model": str(base), **QUICK, "data.test": "test.jsonl"}, name="bad")
-    assert caught.value.code == "D137" and not (here / "runs" / "bad" / "metrics.jsonl").exists()
+    error = caught.value.to_dict()
+    assert (error["code"], error["file"], error["line"], error["rows"]) == ("D137", "test.jsonl", 2, [2])
+    assert "eighteen" in error["hint"] and not (here / "runs" / "bad" / "metrics.jsonl").exists()
 
 
 @pytest.mark.parametrize(("changed", "said"), [({"task.answer": ""}, "does not say what is right"), ({"task.answer": "#### ("}, "no regular expression"), ({"task.truth": "truth.jsonl"}, "both say")])

@@ -15,7 +15,7 @@ def check(sample: Sample, seen: Seen, embed=None) -> Iterator[Found]:
     if not count:
         return
     distinct = len(np.unique(seen.input_N[train]))
-    parts = [f"{plural(count, 'training row')}, {distinct:,} different inputs"]
+    parts = [f"{plural(count, 'training row')}, {distinct:,} different {'input' if distinct == 1 else 'inputs'}"]
     enough = distinct
     if seen.label_names:
         each = np.bincount(seen.label_N[train][seen.label_N[train] >= 0], minlength=len(seen.label_names))

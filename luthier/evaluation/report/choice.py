@@ -64,20 +64,24 @@ def frontier(run: RunFiles, decision: dict, lines: Sequence[dict]) -> Picture:
         canvas.text(left - 40, 12, metric_words(metric), "small")
         canvas.path([(x(place(cost)), y(value)) for cost, value, _ in edge], "middle")
         taken: list[tuple[float, float]] = []
-        led_on = {one[2] for one, after in itertools.pairwise(edge) if x(place(after[0])) > x(place(one[0])) + 20}
+        below = crossed([(x(place(cost)), name) for cost, _, name in edge])
         for cost, value, name in points:
             hover = f"{name}: {figure(value, metric)} at {cost:,.4g} {currency}"
             if name == winner:
                 canvas.star(x(place(cost)), y(value), 9, "star", hover)
             else:
                 canvas.dot(x(place(cost)), y(value), 5, "other mark", hover)
-            crossed = name in led_on  # the line goes on to the right, through where a name stands
-            up = free_place(taken, x(place(cost)), y(value) + (18 if crossed else 4))
+            up = free_place(taken, x(place(cost)), y(value) + (18 if name in below else 4))
             canvas.text(x(place(cost)) + 11, up, name, "strong" if name == winner else "tick", room=110 if width == WIDE else 60)
         return canvas
 
     lines_out = [[name, f"{cost:.6g}", f"{value:.6g}", "yes" if name in {one[2] for one in edge} else "no"] for cost, value, name in points]
     return both("Cost and quality", sentence, draw, ["contestant", "cost of 1,000", metric, "on the frontier"], lines_out)
+
+
+def crossed(edge: Sequence[tuple[float, str]]) -> set[str]:
+    """Who of the line's points, (x, name) from left to right, has the line go on to the right, through where the name stands."""
+    return {name for (x, name), (after, _) in itertools.pairwise(edge) if after > x + 20}
 
 
 def free_place(taken: list[tuple[float, float]], x: float, y: float) -> float:
