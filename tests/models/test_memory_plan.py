@@ -1,10 +1,13 @@
 """The memory plan counts what autograd keeps: exact for weights and optimizer, right for activations, and nothing is loaded."""
+import importlib
+
 import pytest
 import torch
 from tests_shared import CONFIGURATIONS
 
 from luthier.errors import DoesNotFit
 from luthier.methods import METHODS
+from luthier.models import quick_layers
 from luthier.models.configuration import read_configuration
 from luthier.models.families import family_of
 from luthier.models.heads import body_of
@@ -89,3 +92,17 @@ def test_the_machine_is_looked_at():
     here = machine()
     assert 0 < here.memory_free <= here.memory_total and here.cores == cores() >= 1 and here.device in ("cpu", "cuda", "mps")
     assert here.accelerator == (here.device != "cpu") and isinstance(vars(here)["bf16"], bool)
+
+
+def test_a_plan_is_the_same_whatever_the_process_did_before(tiny_model):
+    """What layers were tried on is kept for the whole process; a plan is often the first that asks, where only shapes exist."""
+    def planned():
+        return plan_memory(str(tiny_model("llama")), METHODS["lora"](), rows=2, length=32)
+
+    kept = (quick_layers.turns_alike, quick_layers.rotating, quick_layers.quick, quick_layers.quick_attention)
+    before = planned()
+    for one in kept:
+        one.cache_clear()
+    assert planned() == before
+    modelling = "transformers.models.llama.modeling_llama"
+    assert quick_layers.rotating(importlib.import_module(modelling).LlamaAttention) is not None, "what a plan found out without numbers is no verdict on the family"

@@ -1,4 +1,5 @@
 """A server that is killed at any moment loses no job and doubles none."""
+import contextlib
 import os
 import random
 import signal
@@ -44,7 +45,10 @@ def assert_whole(folder: Path, store: Store, jobs: list[Job]) -> None:
         assert len(lines) == STEPS and (folder / "runs" / one.run / "completed").read_text() == "once\n"
         events = [event["message"] for event in store.events(one.id)]
         assert sum("training loss" in message for message in events) == STEPS and found.trained_tokens == 10 * STEPS
-        assert sum(message.startswith(("Created", "New fine-tuned", "The job has succ")) for message in events) == 3
+        for told in ("Created", "New fine-tuned", "The job has succ"):
+            assert sum(message.startswith(told) for message in events) == 1, (told, events)
+    results = [store.job(one.id).result_file for one in jobs]
+    assert sorted(kept.id for kept in store.files("me")) == sorted(results) and sorted(path.name for path in store.files_folder.glob("*.csv")) == sorted(f"{one}.csv" for one in results)
 
 
 @pytest.mark.parametrize("kills", [12, pytest.param(100, marks=pytest.mark.nightly)])
@@ -74,6 +78,44 @@ def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_p
     last.stop()
     assert {one.id for one in last.store.jobs()} == set(promised.values()) and len(promised) == wanted
     assert_whole(tmp_path, last.store, last.store.jobs())
+
+
+class Dead(BaseException):
+    """The server's process is no more."""
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_death_beside_any_transaction_loses_and_doubles_nothing(tmp_path, monkeypatch, after):
+    """One job's whole life, the server dying just before, or just after, its first transaction, its second, and so on to the last."""
+    whole = Store.transaction
+
+    @contextlib.contextmanager
+    def dying(self):
+        nonlocal left
+        left -= 1
+        if left < 0 and not after:
+            raise Dead
+        with whole(self) as connection:
+            yield connection
+        if left < 0:
+            raise Dead
+
+    for number in range(100):
+        folder = tmp_path / str(number)
+        first = supervisor(folder)
+        made, left, died = first.store.create(job()), number, False
+        monkeypatch.setattr(Store, "transaction", dying)
+        try:
+            until(lambda first=first, made=made: first.turn() or first.store.job(made.id).status == "succeeded")
+        except Dead:
+            died = True
+        monkeypatch.setattr(Store, "transaction", whole)
+        last = supervisor(folder)
+        until(lambda last=last, made=made: last.turn() or last.store.job(made.id).status == "succeeded")
+        assert_whole(folder, last.store, last.store.jobs())
+        if not died:
+            break
+    assert not died and number > STEPS + 5, number
 
 
 def kill_workers(store: Store) -> None:

@@ -3,6 +3,7 @@
 A job is only ever moved from a state in which it is (`move`), so that two who act at once cannot both succeed.
 """
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -129,15 +130,15 @@ class Store:
         """Where a file's bytes lie."""
         return resolve(self.files_folder, f"{file_id}.jsonl" if not file_id.endswith("-csv") else f"{file_id}.csv")
 
-    def keep_file(self, owner: str, name: str, purpose: str, staged: Path) -> StoredFile:
-        """Take over a file that was written beside the others; its bytes are on the disk before its row is."""
-        found = StoredFile(f"file-{secrets.token_hex(12)}" + ("-csv" if purpose == "fine-tune-results" else ""), owner, int(time.time()), name, staged.stat().st_size, purpose)
+    def keep_file(self, owner: str, name: str, purpose: str, staged: Path, file_id: str | None = None) -> StoredFile:
+        """Take over a file that was written beside the others; its bytes are on the disk before its row is. Kept again under the same `file_id` it stays one file."""
+        found = StoredFile(file_id or f"file-{secrets.token_hex(12)}", owner, int(time.time()), name, staged.stat().st_size, purpose)
         with open(staged, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(staged, self.path(found.id))
         sync_folder(self.files_folder)
         with self.transaction() as connection:
-            connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", (found.id, owner, found.created, name, found.bytes, purpose))
+            connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", (found.id, owner, found.created, name, found.bytes, purpose))
         return found
 
     def file(self, file_id: str, owner: str) -> StoredFile | None:
@@ -179,15 +180,15 @@ class Store:
         found = [as_job(row) for row in self.rows("SELECT * FROM jobs ORDER BY created DESC, rowid DESC")]
         return [job for job in found if owner in (None, job.owner) and status in (None, job.status)]
 
-    def move(self, job_id: str, sources: tuple[str, ...], message: str | None = None, *, level: str = "info", **changes) -> bool:
-        """Change a job if it is in one of the states `sources`, and say so; False where it is not."""
+    def move(self, job_id: str, sources: tuple[str, ...], *messages: str, level: str = "info", **changes) -> bool:
+        """Change a job if it is in one of the states `sources`, and say so in the same transaction, so that nobody finds the one without the other; False where it is not."""
         values = {name: json.dumps(value) if name in JSON_FIELDS and value is not None else value for name, value in changes.items()}
         with self.transaction() as connection:
             marks = ", ".join("?" for _ in sources)
             settings = ", ".join(f"{name} = ?" for name in values)
             if not connection.execute(f"UPDATE jobs SET {settings} WHERE id = ? AND status IN ({marks})", (*values.values(), job_id, *sources)).rowcount:
                 return False
-            if message:
+            for message in messages:
                 say(connection, job_id, message, level=level)
         return True
 
@@ -215,6 +216,11 @@ def say(connection: sqlite3.Connection, job_id: str, message: str, *, level: str
 
 def new_job_id() -> str:
     return f"ftjob-{secrets.token_hex(12)}"
+
+
+def result_id(job_id: str) -> str:
+    """The identifier of a job's result file: always the same one, so that a result written again after a death is no second file."""
+    return f"file-{hashlib.sha256(job_id.encode()).hexdigest()[:24]}-csv"
 
 
 def as_row(job: Job) -> dict:

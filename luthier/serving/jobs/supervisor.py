@@ -20,7 +20,7 @@ from pathlib import Path
 
 from luthier.files import FolderLock
 from luthier.runs.folder import Run
-from luthier.serving.jobs.store import Job, Store
+from luthier.serving.jobs.store import Job, Store, result_id
 
 log = logging.getLogger("luthier.serving")
 MOST_ATTEMPTS = 3
@@ -181,16 +181,15 @@ class Supervisor:
             self.again(job)
 
     def succeed(self, job: Job) -> None:
-        """Results first, then the one move that makes it so: a death between them repeats the first and not the second."""
+        """Results first, then the one move that makes it so and says so: a death between them repeats the first and not the second."""
         run = Run(self.folder(job))
         name = f"ft:{job.model}:{job.suffix or 'luthier'}:{job.id[-8:]}"
-        result = job.result_file or self.result_file(job, run)
         tokens = sum(row["tokens"] for row in run.rows("metrics.jsonl") if row.get("kind") == "train")
         changed = self.store.move(
-            job.id, ("running",), f"New fine-tuned model created: {name}", status="succeeded", finished=now(), fine_tuned_model=name, trained_tokens=tokens, result_file=result, wanted=None, pid=None,
-        )
+            job.id, ("running",), f"New fine-tuned model created: {name}", "The job has successfully completed",
+            status="succeeded", finished=now(), fine_tuned_model=name, trained_tokens=tokens, result_file=self.result_file(job, run), wanted=None, pid=None,
+        )  # fmt: skip
         if changed:
-            self.store.tell(job.id, "The job has successfully completed", mark="done")
             self.done(self.store.job(job.id), run.path)
 
     def fail(self, job: Job, error: dict) -> None:
@@ -237,9 +236,7 @@ class Supervisor:
                 writer.writerow([row["step"], row["loss"], "", looks.get(row["step"], ""), ""])
         staged = self.store.files_folder / f".staging-{job.id}"
         staged.write_text(text.getvalue(), encoding="utf-8")
-        found = self.store.keep_file(job.owner, f"{job.id}-results.csv", "fine-tune-results", staged).id
-        self.store.move(job.id, ("running",), result_file=found)
-        return found
+        return self.store.keep_file(job.owner, f"{job.id}-results.csv", "fine-tune-results", staged, result_id(job.id)).id
 
 
 def facts_of(folder: Path) -> dict:
