@@ -18,6 +18,10 @@ from transformers import PreTrainedModel
 
 from luthier.errors import WorkFailed
 from luthier.models.logprobs import PLAIN, LogitTransform, cross_entropy_sum, rows_per_chunk, target_logprobs
+from luthier.models.quick_layers import QuickGated, read_only_at
+
+NARROW_BELOW = 0.9
+"""Share of learned positions below which the last gated layer computes those alone; above, to gather them costs what it saves."""
 
 
 class Head(Protocol):
@@ -104,6 +108,8 @@ class CausalHead:
     """The network's own logits are used because body and output layer do not explain them."""
     looks_back_only: bool = False
     """What stands behind a token was found to change nothing in it, so that padding on the right needs no mask."""
+    last_gated: str | None = None
+    """The gated layer of the last block, by its name in the body, where it was found that a state reads nothing of it but at its own place."""
     autocast: torch.dtype | None = None
     """The type of matrix products while the parameters keep theirs; None: the parameters' type."""
     notices: list[str] = field(default_factory=list)
@@ -118,7 +124,8 @@ class CausalHead:
             total = (F.cross_entropy(logits_ND, target_N, reduction="none", label_smoothing=label_smoothing) * weight_N).sum()
             return total, weight_N.sum().item()
         with running(network, self.autocast):
-            hidden_ND = hidden_states(network, tokens_BT, self.needed(attend_BT), position_BT)[:, :-1][learned]
+            with read_only_at(self.narrowing(network, learned), F.pad(learned, (0, 1))):
+                hidden_ND = hidden_states(network, tokens_BT, self.needed(attend_BT), position_BT)[:, :-1][learned]
             total = self.sum_over(network, hidden_ND, target_N, weight_N, label_smoothing)
         return total, weight_N.sum().item()
 
@@ -142,6 +149,14 @@ class CausalHead:
         if attend_BT is None or not self.looks_back_only:
             return attend_BT
         return None if bool((attend_BT[:, 1:] <= attend_BT[:, :-1]).all()) else attend_BT
+
+    def narrowing(self, network: nn.Module, learned: Tensor) -> QuickGated | None:
+        """The layer that may leave out what no loss reads; None where there is none, where nearly all is read, or where activations are recomputed, which would be in full."""
+        if self.last_gated is None or int(learned.sum()) > NARROW_BELOW * learned.numel():
+            return None
+        found = dict(body_of(network).named_modules())
+        layer = found.get(self.last_gated)  # a method may have wrapped it
+        return layer if isinstance(layer, QuickGated) and not any(getattr(module, "gradient_checkpointing", False) for module in found.values()) else None
 
     @torch.no_grad()
     def token_logprobs(self, network, tokens_BT, weight_BT=None, attend_BT=None, position_BT=None) -> Tensor:
@@ -180,10 +195,26 @@ class CausalHead:
         self.looks_back_only = bool(moved[:, :5].max() <= 0.1 * tolerance * states.abs().max() < moved[:, 5:].max())
         ours = self.transform(projection_of(network).layer(states).float().clone())
         theirs = transformer(input_ids=tokens_BT, use_cache=False).logits.float()
+        self.last_gated = read_in_place(transformer, tokens_BT, states, tolerance)
         transformer.train(was_training)
         if ours.shape != theirs.shape or not (ours - theirs).abs().max() <= tolerance * max(1.0, theirs.abs().max().item()):
             self.whole_logits = True
             self.notices.append("the network's logits are not its body and output layer alone: the full logits are computed, which needs more memory")
+
+
+def read_in_place(transformer: PreTrainedModel, tokens_BT: Tensor, states_BTD: Tensor, tolerance: float) -> str | None:
+    """The gated layer of the last block, where leaving out what it gives elsewhere leaves the states of two places as they are, and changes others; leaves `transformer` learning."""
+    last = str(getattr(transformer.config, "num_hidden_layers", 0) - 1)
+    name, layer = next(((name, module) for name, module in body_of(transformer).named_modules() if isinstance(module, QuickGated) and last in name.split(".")), (None, None))
+    if layer is None:
+        return None
+    wanted_BT = torch.zeros_like(tokens_BT, dtype=torch.bool)
+    wanted_BT[:, 2::3] = True
+    transformer.train()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), read_only_at(layer, wanted_BT):
+        moved_BT = (hidden_states(transformer, tokens_BT, None, None).detach() - states_BTD).abs().amax(-1)
+    allowed = (tolerance if states_BTD.dtype == torch.float32 else 0.05) * states_BTD.abs().max()
+    return name if moved_BT[wanted_BT].max() <= allowed < moved_BT[~wanted_BT].max() else None
 
 
 def told_apart(segment_BT: Tensor | None) -> dict[str, Tensor]:

@@ -6,9 +6,10 @@
 Gradients: dx = r * (dy * w) - x * r^3 * mean(dy * w * x), dw = sum over rows of dy * x * r; dgate = silu'(gate) * dy * up, dup = dy * silu(gate).
 A layer takes the short way only while it learns, and only where a trial with random numbers found that its own forward computes the same.
 """
+import contextlib
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -105,10 +106,30 @@ class QuickNorm:
 class QuickGated:
     """Mixed into the gated layer of a family."""
 
+    wanted_BT: Tensor | None = None
+    """Where its output is read, while that is known; elsewhere it is zero."""
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and torch.is_grad_enabled():
+        if not (self.training and torch.is_grad_enabled()):
+            return super().forward(x)
+        if self.wanted_BT is None or x.shape[:-1] != self.wanted_BT.shape:
             return self.down_proj(Gated.apply(self.gate_proj(x), self.up_proj(x)))
-        return super().forward(x)
+        read_ND = x[self.wanted_BT]
+        read_ND = self.down_proj(Gated.apply(self.gate_proj(read_ND), self.up_proj(read_ND)))
+        return read_ND.new_zeros(x.shape).index_put((self.wanted_BT,), read_ND)
+
+
+@contextlib.contextmanager
+def read_only_at(layer: QuickGated | None, wanted_BT: Tensor) -> Iterator[None]:
+    """A gated layer computes only what is read of it while this lasts; nothing changes where there is none."""
+    if layer is None:
+        yield
+        return
+    layer.wanted_BT = wanted_BT
+    try:
+        yield
+    finally:
+        layer.wanted_BT = None
 
 
 ROTATION = "apply_rotary_pos_emb"
