@@ -30,7 +30,7 @@ TEMPLATE = "{% for message in messages %}<|{{ message.role }}|>{{ message.conten
 SPECIAL = ["<|bos|>", "<|end|>", "<|user|>", "<|assistant|>"]
 NAMES = {"luthier": "Luthier", "script": "Trainer script, padded", "trl_default": "TRL, defaults", "trl_tuned": "TRL, tuned", "trl_best": "TRL, best"}
 ROWS = {"speed": {"script": 8}, "equal": {}}
-SPEED_ROWS, EQUAL_ROWS, HELD_OUT_ROWS = 32, 128, 32
+SPEED_ROWS, EQUAL_ROWS, HELD_OUT_ROWS = 64, 128, 32
 
 
 # ---- what everyone starts from ------------------------------------------------------------------

@@ -43,7 +43,7 @@ class AddedProduct(torch.autograd.Function):
         with no_autocast(grad):
             grad_NO = grad.reshape(-1, grad.shape[-1]).to(dtype)
             back_NR = (grad_NO @ outer_OR.to(dtype)).mul_(ctx.scale)
-            grad_outer = (grad_NO.t() @ small_NR).mul_(ctx.scale).to(outer_OR.dtype)
+            grad_outer = (small_NR.t() @ grad_NO).mul_(ctx.scale).to(outer_OR.dtype).t()  # half the time of the product the other way round
             grad_inner = (back_NR.t() @ x_NI).to(inner_RI.dtype)
             grad_x = None
             if ctx.needs_input_grad[0]:

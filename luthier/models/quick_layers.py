@@ -175,7 +175,7 @@ def turns_alike(plain: Callable) -> bool:
     with torch.enable_grad(), torch.device("cpu"):
         generator = torch.Generator().manual_seed(0)
         query, key, cos, sin = (torch.randn(shape, generator=generator) for shape in ((2, 4, 3, 8), (2, 2, 3, 8), (2, 3, 8), (2, 3, 8)))
-        found = []
+        pulls, found = [torch.randn(side.shape, generator=generator) for side in (query, key)], []
         for rotate in (plain, rotated):
             sides = [side.clone().requires_grad_(True) for side in (query, key)]
             try:
@@ -184,7 +184,7 @@ def turns_alike(plain: Callable) -> bool:
                 return False
             if not isinstance(turned_sides, tuple) or len(turned_sides) != 2:
                 return False
-            found.append([*turned_sides, *torch.autograd.grad(sum(side.square().sum() for side in turned_sides), sides)])
+            found.append([*turned_sides, *torch.autograd.grad(turned_sides, sides, pulls)])
         return all(one.shape == two.shape and torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE) for one, two in zip(*found, strict=True))
 
 
@@ -215,13 +215,14 @@ def same(module: nn.Module, kind: type, width: int) -> bool:
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         x, plain, learning = (3 * torch.randn(1, 3, width)).to(next(module.parameters()).dtype), type(module), module.training
+        pull = torch.randn_like(x)  # a fixed one: the sum of squares of a norm whose weights are alike does not depend on x, and its gradient is noise
         found = []
         module.train()
         for way in (plain, kind):
             module.__class__ = way
             own = x.clone().requires_grad_(True)
             y = module(own)
-            found.append((y.detach().float(), torch.autograd.grad(y.float().square().sum(), own)[0].float()))
+            found.append((y.detach().float(), torch.autograd.grad(y, own, pull)[0].float()))
         module.__class__ = plain
         module.train(learning)
     allowed = TOLERANCE if x.dtype == torch.float32 else 0.05

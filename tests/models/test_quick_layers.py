@@ -111,6 +111,29 @@ def test_a_layer_that_computes_otherwise_is_left_alone(monkeypatch):
     assert quickened(network) == (1, 0)
 
 
+class HalfRMSNorm(nn.Module):
+    """Gives what those give, and learns something else: its scale counts as a constant."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.variance_epsilon = nn.Parameter(torch.ones(512)), 1e-6
+
+    def forward(self, x):
+        return self.weight * x * torch.rsqrt(x.detach().pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
+
+
+def test_the_trial_tells_gradients_apart_where_all_weights_are_one():
+    """The sum of squares of such a norm does not depend on what goes in: fresh networks, whose weights are all one, were left alone for that."""
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    network = nn.Sequential(LlamaRMSNorm(512, eps=1e-6))
+    quick_layers.quicken(network)
+    assert quickened(network) == (1, 0)
+    network = nn.Sequential(HalfRMSNorm())
+    quick_layers.quicken(network)
+    assert quickened(network) == (0, 0)
+
+
 def interleaved(query, key, cos, sin):
     """A rotation of neighbours instead of halves, as Cohere's."""
     turn = lambda x: torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2)
