@@ -33,17 +33,14 @@ class Piece(NamedTuple):
 class Encoder:
     """A tokenizer's own encoding, piece by piece. The tokenizer itself is never changed; copies of its Rust part do the work."""
 
-    def __init__(self, tokenizer, controls: Controls):
-        source = json.loads(tokenizer.backend_tokenizer.to_str())
+    def __init__(self, tokenizer, controls: Controls, like: "Encoder | None" = None):
+        """`like` is an encoder of the same tokenizer with other controls, whose copies serve here too: to make them costs a second with a large vocabulary."""
         self.controls = controls
-        self.unknown = unknown_id(source)
+        if like is None:
+            self._copy_from(json.loads(tokenizer.backend_tokenizer.to_str()))
+        else:
+            self.unknown, self._added, self._stock, self._plain, self._prefix = like.unknown, like._added, like._stock, like._plain, like._prefix
         self.control_ids = frozenset(controls.tokens.values()) - {self.unknown}
-        self._added = tuple(entry["content"] for entry in source["added_tokens"])
-        self._stock = _copy(source)
-        self._plain = _copy({**source, "added_tokens": []})
-        self._prefix = self._probe_prefix(_copy(source, glue=True))
-        if self._prefix == "start":
-            self._stock, self._plain = _copy(source, glue=True), _copy({**source, "added_tokens": []}, glue=True)
         self._texts: dict[Piece, list[int]] = {}
         self.deaf = {text: number for text, number in controls.tokens.items() if number not in self._ids(self._stock, [f"x{text}x"])[0]}
         """Control tokens that the tokenizer does not recognise behind text (their form is changed first): their ids are written directly."""
@@ -51,6 +48,16 @@ class Encoder:
         self.vague: tuple[str, ...] = ()
         """Marks that the tokenizer writes with its unknown token: other text has the same ids, so nothing can keep them apart."""
         self._forbidden = self._mark_ids()
+
+    def _copy_from(self, source: dict) -> None:
+        """Copies that know the added tokens and copies that do not, with the glue where a space is written at the start of a text only."""
+        self.unknown = unknown_id(source)
+        self._added = tuple(entry["content"] for entry in source["added_tokens"])
+        self._stock, self._plain = _copy(source), _copy({**source, "added_tokens": []})
+        glued = _copy(source, glue=True)
+        self._prefix = self._probe_prefix(glued)
+        if self._prefix == "start":
+            self._stock, self._plain = glued, _copy({**source, "added_tokens": []}, glue=True)
 
     def _probe_prefix(self, glued: Tokenizer) -> Literal["never", "start", "always"]:
         """Whether the tokenizer writes a space before a text: never, only at its start, or behind every added token too."""

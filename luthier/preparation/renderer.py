@@ -68,7 +68,7 @@ class Renderer:
             return None if rendering.error else rendering.text
 
         controls = find_controls(self._tokens, self._special, self.template, probe_frames(render))
-        self._guard, self._encoder = Guard(controls), Encoder(self.tokenizer, controls)
+        self._guard, self._encoder = Guard(controls), Encoder(self.tokenizer, controls, like=self._text_encoder)
         self._layout = probe_layout(self._chat_template, list(self._tokens), self.tokenizer.eos_token)
         self._stops |= {self._tokens[text] for text in self._layout.ends if text in self._tokens}
         if not self._layout.ends:

@@ -7,6 +7,7 @@ from tokenizers import AddedToken
 from tokenizers.normalizers import Prepend
 
 from luthier.data.records import Conversation, Message
+from luthier.preparation import encoding
 from luthier.preparation.renderer import Renderer
 from luthier.preparation.templates import Request
 
@@ -186,6 +187,19 @@ def test_an_answer_alone_is_what_stands_behind_its_prompt(renderers):
             record = Conversation((Message("user", "what is it?"), Message("assistant", text)))
             (example,) = renderer.conversation(record).examples
             assert renderer.answer(text) == example.tokens[example.weights > 0].tolist()
+
+
+@pytest.mark.parametrize("kind", ["bytes", "first", "legacy"])
+def test_copies_of_a_tokenizer_are_made_once(kind, monkeypatch):
+    """A large vocabulary takes a second to copy; texts and conversations differ in their controls only, and encode what they encode alone."""
+    made = []
+    monkeypatch.setattr(encoding, "_copy", lambda *given, copy=encoding._copy, **more: made.append(1) or copy(*given, **more))
+    tokenizer = tokenizer_for("chatml", kind)
+    renderer = Renderer(tokenizer, tokenizer.chat_template, 512)
+    assert len(made) <= 4
+    pieces = [encoding.Piece("a word", "start"), encoding.Piece(" more <|im_end|> words", "text"), encoding.Piece("behind", "token")]
+    assert renderer._encoder.encode(pieces) == encoding.Encoder(tokenizer, renderer._encoder.controls).encode(pieces)
+    renderer.close()
 
 
 def test_rows_longer_than_the_context_are_left_out_with_the_reason():
