@@ -20,15 +20,15 @@ from luthier.models.heads import body_of, transformer_of
 from luthier.models.language_model import LanguageModel
 from luthier.models.load import PLAIN_HEADS, prepare_configuration
 from luthier.models.location import Location, locate
-from luthier.models.logprobs import CHUNK_BYTES
+from luthier.models.logprobs import BLOCK_ROWS, BLOCK_WORDS, CHUNK_BYTES
 
 LIBRARIES = {"cpu": 540 << 20, "cuda": 900 << 20, "mps": 700 << 20}
 """Resident size of the process before a network is there: interpreter, PyTorch, Transformers, PEFT; on a GPU the device's own context."""
 TOUCHED = {"cpu": 35 << 20, "cuda": 0, "mps": 0}
 """Pages of the libraries that only a training step touches."""
-WORKING = {"cpu": 0.95, "cuda": 0.15, "mps": 0.3}
+WORKING = {"cpu": 0.88, "cuda": 0.15, "mps": 0.3}
 """Intermediate results of the two passes and gaps between blocks, as a share of what is kept; measured on a CPU, whose heap gives little back, assumed elsewhere."""
-RECOMPUTED_WORKING = {"cpu": 1.17, "cuda": 0.3, "mps": 0.5}
+RECOMPUTED_WORKING = {"cpu": 1.0, "cuda": 0.3, "mps": 0.5}
 """The same where activations are computed again, as a share of what would be kept without that: the heap does not give back what each block took."""
 FROM_THE_HEAP = 32 << 20
 """Blocks that are larger stand beside the heap: while the gradient of so large an embedding is summed, it is there twice."""
@@ -90,7 +90,7 @@ def plan_memory(
     parts = {
         "weights": method.stored_bytes(network),
         "gradients": 4 * learned, "optimizer": 8 * learned if moments is None else moments(network), "activations": activations,
-        "loss": loss_bytes(language_model, rows * min(length, language_model.context)), "working": working + twice + TOUCHED[device], "libraries": LIBRARIES[device],
+        "loss": loss_bytes(language_model, rows * min(length, language_model.context), device), "working": working + twice + TOUCHED[device], "libraries": LIBRARIES[device],
     }
     return MemoryPlan(parts, learned, language_model.num_parameters)
 
@@ -155,11 +155,15 @@ def kept_bytes(network: nn.Module, autocast: torch.dtype | None, rows: int, leng
     return sum(kept.values()) * (2 if halved else 1)
 
 
-def loss_bytes(language_model: LanguageModel, positions: int) -> int:
-    """Buffers of the chunked cross-entropy: chunks of logits, the hidden states it reads and their gradient; the gradient of a learned head is one of the gradients."""
+def loss_bytes(language_model: LanguageModel, positions: int, device: str) -> int:
+    """Buffers of the cross-entropy: logits in chunks, or in blocks where the output layer is frozen; the hidden states it reads and their gradient. The gradient of a learned head is one of the gradients."""
     if language_model.head.kind != "causal":
         return 0
     head = language_model.network.get_output_embeddings()
     vocabulary, width = head.weight.shape
+    states = 2 * 4 * positions * width
+    learns, capped = any(parameter.requires_grad for parameter in head.parameters()), language_model.family.logit_softcap(language_model.network.config) is not None
+    if device == "cpu" and not (learns or capped) and head.weight.dtype == torch.float32 and language_model.head.autocast is None:
+        return 4 * min(BLOCK_ROWS, positions) * (BLOCK_WORDS + width) + states
     chunk = min(max(CHUNK_BYTES, 64 * vocabulary), 4 * positions * vocabulary)
-    return HEAD_CHUNKS * chunk + 2 * 4 * positions * width
+    return HEAD_CHUNKS * chunk + states

@@ -4,6 +4,7 @@ import importlib
 import pytest
 import torch
 from tests_shared import CONFIGURATIONS
+from transformers import LlamaConfig
 
 from luthier.errors import DoesNotFit
 from luthier.methods import METHODS
@@ -92,6 +93,15 @@ def test_the_machine_is_looked_at():
     here = machine()
     assert 0 < here.memory_free <= here.memory_total and here.cores == cores() >= 1 and here.device in ("cpu", "cuda", "mps")
     assert here.accelerator == (here.device != "cpu") and isinstance(vars(here)["bf16"], bool)
+
+
+def test_a_frozen_output_layer_is_counted_as_it_is_computed(tmp_path):
+    """In blocks of the vocabulary where it is frozen in float32, in whole chunks of logits where it learns or products are in bf16."""
+    LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=1, vocab_size=50_000, tie_word_embeddings=True, architectures=["LlamaForCausalLM"]).save_pretrained(tmp_path)
+    loss = lambda method, precision="fp32": plan_memory(str(tmp_path), METHODS[method](), rows=4, length=256, precision=precision).parts["loss"]
+    states = 2 * 4 * 4 * 256 * 64
+    assert loss("lora") == 4 * 512 * (1024 + 64) + states
+    assert loss("full") == loss("lora", "bf16") == 2 * (24 << 20) + states
 
 
 def test_a_plan_is_the_same_whatever_the_process_did_before(tiny_model):
