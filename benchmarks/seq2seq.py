@@ -56,8 +56,17 @@ def ours(work: Path, arguments) -> Path:
     return work / "runs" / "ours"
 
 
-def reference(run: Path, arguments) -> tuple[list[str], float]:
-    """The Trainer on the run's own rows: what it writes for the test rows, and minutes of training."""
+def asked_rows(run: Path, arguments) -> list:
+    """The test rows that the run's contestants answered: one whose answer has no room is left out."""
+    from luthier.runs.folder import Run
+    from luthier.tasks.seq2seq import Seq2Seq
+    from luthier.verbs.compare import records_of, rows_of
+
+    return records_of(Run(run), Seq2Seq(INSTRUCTIONS[arguments.what]).prepared(), rows_of(Run(run), "tuned"))
+
+
+def reference(run: Path, records: list, arguments) -> tuple[list[str], float]:
+    """The Trainer on the run's own rows: what it writes for the test rows that ours answered, and minutes of training."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
@@ -68,23 +77,23 @@ def reference(run: Path, arguments) -> tuple[list[str], float]:
     tokenizer = AutoTokenizer.from_pretrained(base)
     context = json.loads((Path(base) / "config.json").read_text())["max_position_embeddings"]
 
-    def asked(row: dict) -> list[int]:
-        text = tokenizer.apply_chat_template([{"role": "user", "content": f"{INSTRUCTIONS[arguments.what]}\n\n{row['source']}"}], tokenize=False, add_generation_prompt=True)
+    def asked(source: str) -> list[int]:
+        text = tokenizer.apply_chat_template([{"role": "user", "content": f"{INSTRUCTIONS[arguments.what]}\n\n{source}"}], tokenize=False, add_generation_prompt=True)
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def encode(row: dict) -> dict:
-        prompt = asked(row)
+        prompt = asked(row["source"])
         whole = tokenizer.apply_chat_template([{"role": "user", "content": f"{INSTRUCTIONS[arguments.what]}\n\n{row['source']}"}, {"role": "assistant", "content": row["target"]}], tokenize=False)
         tokens = tokenizer(whole, add_special_tokens=False)["input_ids"]
         return {"input_ids": tokens, "attention_mask": [1] * len(tokens), "labels": [-100] * len(prompt) + tokens[len(prompt) :]}
 
-    rows = {split: [json.loads(line) for line in (run / "data" / f"{split}.jsonl").read_text().splitlines()] for split in ("train", "test")}
-    encoded = [item for item in map(encode, rows["train"]) if len(item["input_ids"]) <= context]
+    rows = [json.loads(line) for line in (run / "data" / "train.jsonl").read_text().splitlines()]
+    encoded = [item for item in map(encode, rows) if len(item["input_ids"]) <= context]
     torch.manual_seed(arguments.seed)
     network = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
-            network, TrainingArguments(scratch, num_train_epochs=value("epochs"), per_device_train_batch_size=value("batch_size"), learning_rate=value("learning_rate"), seed=arguments.seed, warmup_steps=0.05,
+            network, TrainingArguments(scratch, num_train_epochs=arguments.epochs, per_device_train_batch_size=value("batch_size"), learning_rate=value("learning_rate"), seed=arguments.seed, warmup_steps=0.05,
                                        lr_scheduler_type="cosine", report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True, train_sampling_strategy="group_by_length"),
             train_dataset=encoded, data_collator=DataCollatorForSeq2Seq(tokenizer), processing_class=tokenizer,
         )
@@ -93,8 +102,8 @@ def reference(run: Path, arguments) -> tuple[list[str], float]:
         minutes = (time.perf_counter() - began) / 60
     network.eval()
     written = []
-    for row in rows["test"]:
-        prompt = torch.tensor([asked(row)[-(context - MOST_TOKENS) :]])
+    for record in records:
+        prompt = torch.tensor([asked(record.source)[-(context - MOST_TOKENS) :]])
         with torch.no_grad():
             answer = network.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=MOST_TOKENS, do_sample=False)[0, prompt.shape[1] :]
         written.append(tokenizer.decode(answer, skip_special_tokens=True).strip())
@@ -102,14 +111,13 @@ def reference(run: Path, arguments) -> tuple[list[str], float]:
 
 
 # ---- the table ----------------------------------------------------------------------------------
-def table(run: Path, written: list[str], minutes: float, measure: str) -> None:
+def table(run: Path, targets: list[str], written: list[str], minutes: float, measure: str) -> None:
     """Every contestant of the run, the Trainer, and the difference of the two trainings over the same rows."""
     from luthier.evaluation.statistics import difference, interval
     from luthier.metrics import text
 
     results = json.loads((run / "evaluation" / "results.json").read_text())["contestants"]
     steps = [row for row in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if row["kind"] == "train"]
-    targets = [json.loads(line)["target"] for line in (run / "data" / "test.jsonl").read_text().splitlines()]
     scored = lambda answers: {**text.rouge(targets, answers), "bleu": text.bleu(targets, answers), "chrf": text.chrf(targets, answers)}
     print("| who | ROUGE-L | BLEU | chrF | minutes of training |\n| --- | --- | --- | --- | --- |")
     names = ("rouge_l", "bleu", "chrf")
@@ -144,7 +152,8 @@ def main() -> None:
         for name, rows in (("train", train[: arguments.rows or None]), ("test", test)):
             (work / f"{name}.jsonl").write_text("".join(json.dumps({"source": source, "target": target}) + "\n" for source, target in rows), encoding="utf-8")
         run = ours(work, arguments)
-        table(run, *reference(run, arguments), MEASURES[arguments.what])
+        records = asked_rows(run, arguments)
+        table(run, [record.target for record in records], *reference(run, records, arguments), MEASURES[arguments.what])
 
 
 if __name__ == "__main__":
