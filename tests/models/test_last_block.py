@@ -59,6 +59,17 @@ def test_methods_learn_the_same(method, tiny_llama, monkeypatch):
     assert_alike(language_model, network, answers(), monkeypatch, 3 * 8)
 
 
+def test_tokens_that_a_method_writes_before_a_row_leave_the_layer_whole(tiny_llama, monkeypatch):
+    """A prompt makes rows longer than what is known of them: nothing is left out rather than the wrong places."""
+    language_model = load(str(tiny_llama))
+    network = METHODS["prompt"]().apply(language_model)
+    total, gradients, rows = learned(language_model, network, answers())
+    monkeypatch.setattr(heads.CausalHead, "narrowing", lambda *_: None)
+    plain_total, plain, plain_rows = learned(language_model, network, answers())
+    assert rows == plain_rows and rows[0] > 60 and total == plain_total
+    assert gradients and all(torch.equal(gradient, plain[name]) for name, gradient in gradients.items())
+
+
 def test_rows_with_padding_and_holes(tiny_llama, monkeypatch):
     """Several turns are learned, rows end at different places, and one row teaches nothing."""
     language_model = load(str(tiny_llama))

@@ -1,4 +1,4 @@
-"""Every verb as the first thing that a process does: what one verb leaves in memory must not be what lets another one work."""
+"""Verbs that load, plan, learn, ask or read a run, each as the first thing that a process does: what one verb leaves in memory must not be what lets another one work."""
 import subprocess
 import sys
 
@@ -24,10 +24,12 @@ def shop(base, tmp_path_factory):
 
 
 @pytest.mark.parametrize("words", [
-    ["check"], ["plan"], ["plan", "method=qlora"], ["lr", "--steps", "10"], ["predict", "first", "the red thing"], ["export", "first", "--to", "merged"],
+    ["check"], ["plan"], ["plan", "method=qlora"], ["lr", "--steps", "10"], ["train", "tickets.csv", "--name", "second"], ["predict", "first", "the red thing"], ["eval", "first"],
+    ["export", "first", "--to", "merged"], ["examples", "first"], ["report", "first"], ["runs", "ls"], ["doctor"],
 ], ids=" ".join)  # fmt: skip
 def test_a_verb_needs_no_other_before_it(base, shop, words, monkeypatch):
     monkeypatch.delenv("LUTHIER_RUNS", raising=False)
-    settings = [f"model={base}"] if words[0] in ("check", "plan", "lr") else []
+    named = [f"model={base}"] if words[0] in ("check", "plan", "lr", "train") else []  # the others find it in the run
+    settings = named + ([f"{key}={value}" for key, value in QUICK.items() if not isinstance(value, list)] if words[0] == "train" else [])
     done = subprocess.run([sys.executable, "-m", "luthier", *words, *settings], cwd=shop, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-1500:]
