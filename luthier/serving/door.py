@@ -23,6 +23,9 @@ from luthier.serving.refusals import ApiError
 
 SCOPES = ("inference", "fine-tuning", "admin")
 MOST_ADDRESSES = 10_000
+SETTLED = 2_000_000_000
+"""Nanoseconds after a change until a file's time is trusted to tell the next one: clocks of file systems stand still for milliseconds, some for two
+seconds, and a key that is revoked within one beat of another change would stay in."""
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -113,7 +116,7 @@ class Door:
         """Endpoints that answer everybody: the two probes."""
         self.failures: OrderedDict[str, deque] = OrderedDict()
         self.usage: dict[str, Usage] = {}
-        self._read: tuple[float, list[Key]] = (-1.0, [])
+        self._read: tuple[tuple[int, int, int] | None, list[Key]] = (None, [])
 
     async def enter(self, request: Request) -> None:
         """Let a request in, or raise ApiError; leaves the visitor in the request's state."""
@@ -160,11 +163,13 @@ class Door:
         if self.keys_file is None:
             return list(self.fixed)
         try:
-            changed = self.keys_file.stat().st_mtime_ns
-            if changed != self._read[0]:
-                self._read = (changed, read_keys(self.keys_file))
+            now, status = time.time_ns(), self.keys_file.stat()
+            mark = (status.st_mtime_ns, status.st_ino, status.st_size)
+            if mark != self._read[0]:
+                settled = now - status.st_mtime_ns > SETTLED
+                self._read = (mark if settled else None, read_keys(self.keys_file))
         except Exception:
-            self._read = (-1.0, [])
+            self._read = (None, [])
         return [*self.fixed, *self._read[1]]
 
     # ---- wrong keys -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from shapes import assert_shape
 
 from luthier.errors import Refused
 from luthier.serving import app
+from luthier.serving import door as door_module
 from luthier.serving.door import Door, Key, new_key, read_keys, revoke_key
 from luthier.serving.jobs.store import Store
 from luthier.serving.jobs.supervisor import Supervisor
@@ -157,6 +158,31 @@ def test_keys_are_kept_as_hashes_and_revoked_within_a_second(guarded):
     began = time.monotonic()
     assert ask(running.address, "GET", "/v1/models", headers=bearer(secret))[0] == 401 and time.monotonic() - began < 1
     assert [key.name for key in read_keys(path)] == ["full", "small", "narrow"]
+
+
+def test_a_change_within_one_beat_of_the_file_systems_clock_is_seen(tmp_path):
+    """Time, size and inode tell nothing then; a key that is revoked so must not stay in for ever."""
+    path = tmp_path / "keys.json"
+    secret = new_key(path, "gone")
+    door, before = Door(host="127.0.0.1", keys_file=path), path.stat()
+    assert door.find(secret).name == "gone"
+    other = path.read_text().replace(read_keys(path)[0].sha256, "0" * 64)
+    path.write_text(other)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (before.st_mtime_ns, before.st_ino, before.st_size) == (after.st_mtime_ns, after.st_ino, after.st_size)
+    assert door.find(secret) is None
+
+
+def test_a_file_that_has_settled_is_read_once(tmp_path, monkeypatch):
+    path, read = tmp_path / "keys.json", []
+    secret = new_key(path, "kept")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**10))
+    monkeypatch.setattr(door_module, "read_keys", lambda found: read.append(found) or read_keys(found))
+    door = Door(host="127.0.0.1", keys_file=path)
+    assert door.find(secret) and door.find(secret) and len(read) == 1
+    revoke_key(path, "kept")
+    assert door.find(secret) is None
 
 
 def test_scopes_and_limits_hold_for_one_key_and_no_other(guarded):
