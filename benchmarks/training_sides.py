@@ -93,7 +93,7 @@ def luthier(asked: dict, clock: Clock):
     yield
     told = {
         "model": str(work / "model"), "task": "chat", "method": asked["method"], "training.batch_size": BATCH, "training.learning_rate": RATES[asked["method"]],
-        "training.precision": asked["precision"], "training.threads": asked["cores"],
+        "training.precision": asked["precision"], "training.threads": asked["cores"], "training.group_by_length": True,  # as the tuned peer is told
     }
     yield worked(path, told, clock, work).network
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from luthier.evaluation.prices import Cost
 from luthier.evaluation.statistics import resampled
@@ -77,7 +77,7 @@ def beaten_by(at: Standing, candidate: int, margin: float, confidence: float) ->
 
 def bar_for_all(standard_MR: np.ndarray, alpha: float) -> float:
     """What the largest of all standardised differences exceeds with probability alpha where nothing differs; never less than for one alone."""
-    alone = float(stats.norm.ppf(1 - alpha))
+    alone = float(scipy.stats.norm.ppf(1 - alpha))
     return max(float(np.nanquantile(standard_MR.max(axis=0), 1 - alpha)), alone) if len(standard_MR) else alone
 
 
@@ -86,7 +86,7 @@ def widening(at: Standing, one: int, other: int, rows_variance: float, alpha: fl
     parts = [(rows_variance * at.rows / (at.rows - 1), at.rows - 1)] + [(at.extra_M[number], at.freedom_M[number]) for number in (one, other) if at.freedom_M[number] > 0]
     total, below = sum(variance for variance, _ in parts), sum(variance**2 / freedom for variance, freedom in parts)
     freedom = total**2 / below if below > 0 else at.rows - 1
-    return float(stats.t.ppf(1 - alpha, freedom) / stats.norm.ppf(1 - alpha) * np.sqrt(at.rows / (at.rows - 1)))
+    return float(scipy.stats.t.ppf(1 - alpha, freedom) / scipy.stats.norm.ppf(1 - alpha) * np.sqrt(at.rows / (at.rows - 1)))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from luthier.evaluation.statistics import Difference, Interval
 from luthier.metrics.metric import Metric
@@ -48,8 +48,8 @@ def widened(found: Interval | Difference, values: Sequence[float], num_rows: int
     if between <= 0 or not np.isfinite(found.low) or num_rows < 2:
         return found
     share = (1 + confidence) / 2
-    alone = stats.t.ppf(share, num_rows - 1) * standard_error
-    half = np.hypot(alone, stats.t.ppf(share, len(values) - 1) * np.sqrt(between))
+    alone = scipy.stats.t.ppf(share, num_rows - 1) * standard_error
+    half = np.hypot(alone, scipy.stats.t.ppf(share, len(values) - 1) * np.sqrt(between))
     if alone > 0:
         ends = {"low": found.value - (found.value - found.low) * half / alone, "high": found.value + (found.high - found.value) * half / alone}
     else:

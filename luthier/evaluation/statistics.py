@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from luthier.metrics.metric import Metric
 
@@ -118,8 +118,8 @@ def expanded(confidence: float, num_rows: int) -> float:
     """The share to cut off at each end. Resamples of N rows spread too little by sqrt((N-1)/N) and know nothing of Student's t."""
     if num_rows < 2:
         return (1 - confidence) / 2
-    quantile = stats.t.ppf((1 - confidence) / 2, num_rows - 1) * np.sqrt(num_rows / (num_rows - 1))
-    return float(stats.norm.cdf(quantile))
+    quantile = scipy.stats.t.ppf((1 - confidence) / 2, num_rows - 1) * np.sqrt(num_rows / (num_rows - 1))
+    return float(scipy.stats.norm.cdf(quantile))
 
 
 def bca_shares(values_R: np.ndarray, value: float, jackknife_N: np.ndarray, share: float) -> tuple[float, float] | None:
@@ -129,9 +129,9 @@ def bca_shares(values_R: np.ndarray, value: float, jackknife_N: np.ndarray, shar
     spread = (away_N**2).sum() ** 1.5
     if not 0 < below < 1 or not np.isfinite(spread) or spread < 1e-300 or share < 1e-15:
         return None
-    bias, acceleration = stats.norm.ppf(below), (away_N**3).sum() / (6 * spread)
-    shifted = bias + stats.norm.ppf([share, 1 - share])
-    low, high = stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
+    bias, acceleration = scipy.stats.norm.ppf(below), (away_N**3).sum() / (6 * spread)
+    shifted = bias + scipy.stats.norm.ppf([share, 1 - share])
+    low, high = scipy.stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
     return (float(low), float(high)) if low < high else None
 
 
@@ -147,7 +147,7 @@ def without_spread(value: float, per_row: np.ndarray, confidence: float) -> tupl
     """Ends where every resample gives one value: for right-or-wrong rows what so many rows can exclude (Wilson 1927), else that value."""
     if not set(np.unique(per_row)) <= {0.0, 1.0}:
         return value, value
-    found = stats.binomtest(int(per_row.sum()), len(per_row)).proportion_ci(confidence, method="wilson")
+    found = scipy.stats.binomtest(int(per_row.sum()), len(per_row)).proportion_ci(confidence, method="wilson")
     return min(value, float(found.low)), max(value, float(found.high))
 
 
@@ -178,7 +178,7 @@ def difference_without_spread(value: float, first: Metric, second: Metric, confi
     rows = np.concatenate([first.per_row, second.per_row])
     if not set(np.unique(rows)) <= {0.0, 1.0}:
         return value, value
-    unseen = 1 - float(stats.binomtest(len(first), len(first)).proportion_ci(confidence, method="wilson").low)
+    unseen = 1 - float(scipy.stats.binomtest(len(first), len(first)).proportion_ci(confidence, method="wilson").low)
     return max(-1.0, value - unseen), min(1.0, value + unseen)
 
 
@@ -193,7 +193,7 @@ def mcnemar(first_N: Sequence[float], second_N: Sequence[float]) -> float:
     """Two-sided exact p (McNemar 1947) that two contestants who are right (1) or wrong (0) on the same rows err equally often."""
     first_N, second_N = np.asarray(first_N) > 0.5, np.asarray(second_N) > 0.5
     gained, lost = int((first_N & ~second_N).sum()), int((~first_N & second_N).sum())
-    return 1.0 if gained + lost == 0 else float(stats.binomtest(gained, gained + lost, 0.5).pvalue)
+    return 1.0 if gained + lost == 0 else float(scipy.stats.binomtest(gained, gained + lost, 0.5).pvalue)
 
 
 def randomisation(first: Metric, second: Metric, *, rounds: int = 2000, seed: int = 0) -> float:
@@ -229,7 +229,7 @@ ASSUMED_DISAGREEMENT = 0.2
 
 def detectable(standard_error: float, *, confidence: float = 0.95, power: float = 0.8) -> float:
     """The smallest true difference that is found with probability `power`, given the standard error of a difference."""
-    return float((stats.norm.ppf((1 + confidence) / 2) + stats.norm.ppf(power)) * standard_error)
+    return float((scipy.stats.norm.ppf((1 + confidence) / 2) + scipy.stats.norm.ppf(power)) * standard_error)
 
 
 def detectable_before(

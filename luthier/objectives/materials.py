@@ -33,6 +33,8 @@ class Materials:
     """Of order and sampling."""
     packing: bool = False
     """Whether several examples may share a row."""
+    group_by_length: bool = True
+    """Whether the units of one step are alike in length."""
     reference: Callable[[], contextlib.AbstractContextManager[nn.Module]] | None = None
     """The starting model for as long as the context lasts: what was added is switched off, or a frozen copy takes over."""
     folder: Path | None = None
@@ -63,7 +65,7 @@ class Materials:
         given = self.stores["train"].lengths if lengths is None else lengths
         return Order(
             given, batch_size=self.batch_size, tokens_per_micro_batch=self.tokens_per_micro_batch, seed=self.seed,
-            packing=self.packing and lengths is None, context=context or self.language_model.context,
+            packing=self.packing and lengths is None, context=context or self.language_model.context, group_by_length=self.group_by_length,
         )
 
     @functools.cached_property

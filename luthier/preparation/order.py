@@ -1,8 +1,10 @@
 """Which examples are learned at which step: a pure function of (seed, epoch, index), so that a resumed run needs one integer.
 
-Two layouts under one contract, every example exactly once per epoch:
-- bucketed: a shuffled epoch is cut into windows, each sorted by length and cut into steps of `batch_size` examples, so that the examples of
-  one step are alike in length and padding is rare; the steps of a window are then shuffled.
+Three layouts under one contract, every example exactly once per epoch:
+- by lot: a shuffled epoch is cut into steps of `batch_size` examples;
+- grouped: a shuffled epoch is cut into windows, each sorted by length and cut into steps of `batch_size` examples, so that the examples of
+  one step are alike in length and padding is rare; the steps of a window are then shuffled. Where length tells of content (a mixture), such a
+  step teaches one kind alone, and kinds with short rows get as many steps' weight for few tokens: `unevenness` measures it;
 - packed: short examples share rows of `context` tokens. Which *lengths* share a row is found once (best fit, longest first), which examples
   of those lengths is drawn anew each epoch: the number of rows is the same in every epoch and the company an example keeps is not.
 """
@@ -14,7 +16,7 @@ from luthier.errors import DataError
 
 START_TOKENS, START_SHARE = 32, 64
 """A micro-batch costs, beside its tokens, about what 32 of them do on a CPU (weights read and gradients added once more), and on a GPU, whose budgets are large, a part of the budget."""
-WINDOW_STEPS = 32  # steps that are bucketed together: sorted enough to save padding, small enough to stay a shuffle
+WINDOW_STEPS = 32  # steps that are grouped together: sorted enough to save padding, small enough to stay a shuffle
 SHUFFLE, WITHIN, ROWS = 1, 2, 3  # purposes of the random streams
 
 
@@ -27,11 +29,11 @@ def permutation(count: int, *key: int) -> np.ndarray:
 class Order:
     """The steps of a run over examples of known lengths."""
 
-    def __init__(self, lengths, *, batch_size: int, tokens_per_micro_batch: int, seed: int, packing: bool = False, context: int):
+    def __init__(self, lengths, *, batch_size: int, tokens_per_micro_batch: int, seed: int, packing: bool = False, context: int, group_by_length: bool = True):
         """`batch_size` examples make an optimizer step (packed: on average); a micro-batch holds at most `tokens_per_micro_batch` tokens, padding included, or one row."""
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.tokens_per_micro_batch = batch_size, tokens_per_micro_batch
-        self.seed, self.packing, self.context = seed, packing, context
+        self.seed, self.packing, self.context, self.group_by_length = seed, packing, context, group_by_length
         self._check()
         self._patterns = pack(self.lengths, context) if packing else []
         rows = len(self._patterns) if packing else len(self.lengths)
@@ -60,10 +62,10 @@ class Order:
     def _rows_of(self, epoch: int) -> list[list[list[int]]]:
         """The rows of every step of an epoch; the last one made is kept, as a memory only."""
         if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, self._packed(epoch) if self.packing else self._bucketed(epoch))
+            self._epoch = (epoch, self._packed(epoch) if self.packing else self._grouped(epoch) if self.group_by_length else self._drawn(epoch))
         return self._epoch[1]
 
-    def _bucketed(self, epoch: int) -> list[list[list[int]]]:
+    def _grouped(self, epoch: int) -> list[list[list[int]]]:
         shuffled = permutation(len(self.lengths), self.seed, epoch, SHUFFLE)
         window, steps = self.batch_size * WINDOW_STEPS, []
         for number, start in enumerate(range(0, len(shuffled), window)):
@@ -74,6 +76,10 @@ class Order:
             steps += [rest[at] for at in permutation(len(rest), self.seed, epoch, WITHIN, number)]
             steps += [last] if short else []
         return [[[int(index)] for index in step] for step in steps]
+
+    def _drawn(self, epoch: int) -> list[list[list[int]]]:
+        shuffled = permutation(len(self.lengths), self.seed, epoch, SHUFFLE)
+        return [[[int(index)] for index in shuffled[start:start + self.batch_size]] for start in range(0, len(shuffled), self.batch_size)]
 
     def _packed(self, epoch: int) -> list[list[list[int]]]:
         shuffled = permutation(len(self.lengths), self.seed, epoch, SHUFFLE)
@@ -96,6 +102,13 @@ class Order:
         batches = [batch for rows in self._rows_of(epoch) for batch in self._micro_batches(rows)]
         computed = sum(len(batch) * max(int(self.lengths[row].sum()) for row in batch) for batch in batches)
         return float(self.lengths.sum() / computed)
+
+
+def unevenness(lengths_N: np.ndarray, learned_N: np.ndarray, batch_size: int) -> float:
+    """How much steps of like length would differ in what they teach: standard deviation over mean of their learned tokens; 0 where rows count alike."""
+    whole = len(lengths_N) // batch_size * batch_size
+    taught = np.asarray(learned_N, dtype=np.float64)[np.argsort(lengths_N, kind="stable")][:whole].reshape(-1, batch_size).sum(1)
+    return float(taught.std() / taught.mean()) if whole and taught.any() else 0.0
 
 
 def cut(widths_N: np.ndarray, budget: int, start: int) -> list[tuple[int, int]]:

@@ -29,6 +29,8 @@ class TrainingSettings:
     """Most tokens in one forward pass, padding included; smaller needs less memory and changes nothing else."""
     packing: bool | Auto = "auto"
     """Several examples in one row of `context` tokens, none of which sees another."""
+    group_by_length: bool | Auto = "auto"
+    """Examples of like length in one step, against padding; without it a step's examples are drawn by lot, and only its micro-batches go by length."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Numbers of the forward pass; weights that learn stay in fp32."""
     weight_decay: float = 0.0

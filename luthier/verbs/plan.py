@@ -44,7 +44,7 @@ def plan(target: str | Path | None = None, overrides: Iterable[str] | Mapping = 
         tokenizer, template, _ = load_tokenizer(place.folder, place.root)
         renderer = Renderer(tokenizer, template, base.context, head=recipe.lesson.head(base.kind), when_long=recipe.data.when_long)
         tokens = prepare_tokens(data, task_with(recipe.lesson, data.labels, data.summary, 0), renderer, Path(folder) / "tokens", say)
-        recipe, reasons = settle(recipe, base, tokens, here)
+        recipe, reasons = settle(recipe, base, tokens, here, len(data.mixture) or 1)
         order = order_of(tokens.stores["train"], recipe.training, recipe.seed, base.context)
         longest, per_epoch = int(tokens.stores["train"].lengths.max()), tokens.stores["train"].tokens
     expected = forecast(recipe, base, data.labels, order, longest, per_epoch, here)

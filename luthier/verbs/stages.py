@@ -105,8 +105,11 @@ def task_with(task, labels: Sequence[str], summary: Mapping, max_new_tokens: int
 
 
 # ---- base ---------------------------------------------------------------------------------------
-def circumstances(base: ModelFacts, rows: int, mean_tokens: float, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
-    return Circumstances(rows, mean_tokens, target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator, base.width, new_head)
+def circumstances(base: ModelFacts, sources: int, store: TokenStore, rows: int, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
+    return Circumstances(
+        rows, float(np.mean(store.lengths)), target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator,
+        store.lengths, np.asarray(store.learned), sources, base.width, new_head,
+    )
 
 
 def multiples(language_model: LanguageModel, trainable: Iterable[str], settings: TrainingSettings) -> dict[str, float]:
@@ -209,10 +212,10 @@ def target_length(store: TokenStore, task) -> int:
     return int(np.quantile(np.asarray(store.learned), 0.99))
 
 
-def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine) -> tuple[Recipe, dict[str, str]]:
-    """The recipe with every `auto` a number, and the reasons."""
+def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine, sources: int = 1) -> tuple[Recipe, dict[str, str]]:
+    """The recipe with every `auto` a number, and the reasons; `sources` counts the data sets of a mixture."""
     store = tokens.stores["train"]
-    around = circumstances(base, len(store) // recipe.objective.examples_a_unit, float(np.mean(store.lengths)), target_length(store, recipe.lesson), here, HEAD_KINDS[recipe.lesson.head(base.kind)].fresh)
+    around = circumstances(base, sources, store, len(store) // recipe.objective.examples_a_unit, target_length(store, recipe.lesson), here, HEAD_KINDS[recipe.lesson.head(base.kind)].fresh)
     found: Resolved = resolve(recipe.training, around, lambda parameters: default_rate(recipe, parameters))
     if found.settings.packing and recipe.lesson.head(base.kind) != "causal":
         raise RecipeError("training.packing puts several examples in one row, which only a causal head keeps apart", code="R158", field="training.packing", hint="leave training.packing out")

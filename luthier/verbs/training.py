@@ -27,7 +27,7 @@ def order_of(store: TokenStore, settings: TrainingSettings, seed: int, context: 
     """Which examples are learned at which step."""
     return Order(
         store.lengths, batch_size=settings.batch_size, tokens_per_micro_batch=settings.tokens_per_micro_batch,
-        seed=seed, packing=settings.packing, context=context,
+        seed=seed, packing=settings.packing, context=context, group_by_length=settings.group_by_length,
     )
 
 

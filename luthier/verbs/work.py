@@ -140,7 +140,7 @@ class Work:
             self.tokens.stores["train"] = part_of(self.tokens.stores["train"], self.share, recipe.seed)
         write_json(run.data_folder.parent / "ledger.json", self.tokens.ledger)
         refuse_unlearnable(self.tokens, recipe.data.min_learned_share)
-        self.recipe, reasons = settle(recipe, base, self.tokens, here)
+        self.recipe, reasons = settle(recipe, base, self.tokens, here, len(self.data.mixture) or 1)
         self.task = task_with(recipe.lesson, self.data.labels, self.data.summary, self.recipe.evaluation.max_new_tokens)
         torch.set_num_threads(self.recipe.training.threads)
         self.write_recipe(reasons)
@@ -294,7 +294,7 @@ class Work:
         recipe, training = self.recipe, self.recipe.training
         return Materials(
             self.language_model, {split: self.tokens.stores[split] for split in ("train", "validation") if split in self.tokens.stores}, batch_size=training.batch_size,
-            tokens_per_micro_batch=training.tokens_per_micro_batch, seed=recipe.seed, packing=training.packing, reference=starting_model(recipe.method, self.language_model),
+            tokens_per_micro_batch=training.tokens_per_micro_batch, seed=recipe.seed, packing=training.packing, group_by_length=training.group_by_length, reference=starting_model(recipe.method, self.language_model),
             noise=self.task.noise(self.renderer, recipe.seed) if isinstance(self.task, Noising) else None,
             folder=self.run.path, kept=runs.runs_root() / ".kept", task=self.task, renderer=self.renderer, records=self.data.records, say=self.say,
         )

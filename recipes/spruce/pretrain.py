@@ -4,7 +4,10 @@
     python -m recipes.spruce.pretrain CORPUS FIRST --without notes --stop 600                            # language
     python -m recipes.spruce.pretrain CORPUS SECOND --start FIRST --share 0.2 --peak 1.5e-3              # all notes and a fifth of the rest
     python -m recipes.spruce.pretrain CORPUS THIRD --start SECOND --share 0.1 --peak 1.5e-3 --threads 2  # all notes again and a tenth of the rest
-    python -m recipes.spruce.export THIRD
+    python -m recipes.spruce.pretrain CORPUS FOURTH --start THIRD --epochs 1.5 --peak 1.5e-3 --mixed     # all of it, one and a half times
+    python -m recipes.spruce.export FOURTH
+
+`--start luthier/models/spruce` goes on from the weights that ship.
 
 A second call continues by itself where the first stopped.
 
@@ -17,10 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from luthier.errors import CheckpointError
 from luthier.files import digest, sha256_file
+from luthier.models import machine, quick_layers
 from luthier.models.heads import CausalHead
 from luthier.objectives.sft import PreparedSFT
 from luthier.preparation.batches import Batch, collate
@@ -82,16 +87,26 @@ def validation_loss(network, objective: PreparedSFT, store: TokenStore, pad: int
     return sum(loss.total.item() for loss in losses) / sum(loss.count for loss in losses)
 
 
+def begin_with(parameters: dict[str, torch.nn.Parameter], start: Path) -> None:
+    """Give the parameters the newest weights of a work folder, or those of a model's folder."""
+    if (start / "model.safetensors").exists():
+        checkpoint.load_weights(parameters, {name: tensor.float() for name, tensor in load_file(start / "model.safetensors").items()}, start)
+    else:
+        folder, _, _ = checkpoint.newest(start)
+        checkpoint.load_weights(parameters, checkpoint.tensors_of(folder)[0], folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--epochs", type=float, default=1.0)
-    parser.add_argument("--start", type=Path, help="work folder whose newest weights are the start; the optimizer starts anew")
+    parser.add_argument("--start", type=Path, help="work folder whose newest weights are the start, or a model's folder; the optimizer starts anew")
     parser.add_argument("--stop", type=int, help="end after this many steps, whatever the schedule says")
     parser.add_argument("--peak", type=float, default=PEAK)
     parser.add_argument("--without", default="", help="source to leave out")
     parser.add_argument("--share", type=float, default=1.0, help="share of the documents other than notes")
+    parser.add_argument("--mixed", action="store_true", help="documents of every length, and so of every source, in each step; without it a step's documents are alike in length")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -99,17 +114,19 @@ def main() -> None:
     torch.manual_seed(SEED)
     config = AutoConfig.from_pretrained(SPRUCE)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(SPRUCE)
-    network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
+    bf16 = machine.cpu_units()[0]
+    network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+    quick_layers.quicken(network)
     parameters = dict(network.named_parameters())
     data = stores(arguments.corpus, arguments.work, tokenizer, config.max_position_embeddings, arguments.without, arguments.share)
-    order = Order(data["train"].lengths, batch_size=BATCH_SIZE, tokens_per_micro_batch=TOKENS_PER_MICRO_BATCH, seed=SEED, context=config.max_position_embeddings)
+    order = Order(data["train"].lengths, batch_size=BATCH_SIZE, tokens_per_micro_batch=TOKENS_PER_MICRO_BATCH, seed=SEED, context=config.max_position_embeddings, group_by_length=not arguments.mixed)
     steps = int(arguments.epochs * order.steps_per_epoch)
 
     def batches(start: int):
         for number in range(start, steps):
             yield [right_padded(collate(data["train"], rows, tokenizer.pad_token_id)) for rows in order.step(number)]
 
-    objective = PreparedSFT(CausalHead(autocast=torch.bfloat16), batches)
+    objective = PreparedSFT(CausalHead(autocast=torch.bfloat16 if bf16 else None), batches)
     optimizer = adamw(parameters, weight_decay=WEIGHT_DECAY, beta1=0.9, beta2=0.95, epsilon=1e-8)
     state = checkpoint.State(0, 0, 0.0)
     try:
@@ -119,8 +136,7 @@ def main() -> None:
         load_state(optimizer, parameters, moments)
     except CheckpointError:
         if arguments.start:
-            folder, _, _ = checkpoint.newest(arguments.start)
-            checkpoint.load_weights(parameters, checkpoint.tensors_of(folder)[0], folder)
+            begin_with(parameters, arguments.start)
     schedule = Schedule(arguments.peak, steps, max(1, steps // 50), "cosine")
     learned, began = state.learned, time.time()
     print(f"{sum(p.numel() for p in parameters.values()):,} parameters, {data['train'].tokens:,} tokens an epoch, {steps} steps, from step {state.step}", flush=True)

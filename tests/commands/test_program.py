@@ -42,6 +42,12 @@ def test_help_is_quick_and_light():
     assert seconds <= 0.5, "seconds of processor time, which a busy machine stretches less than those of the clock"
 
 
+def test_what_only_contestants_and_intervals_need_is_loaded_by_them():
+    """A second of start-up that every prediction, plan and server would pay."""
+    code = "import sys\nimport luthier.verbs.plan, luthier.verbs.predict, luthier.verbs.serve, luthier.verbs.train\nprint(sorted({'sklearn', 'scipy.stats', 'pandas', 'datasets'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
+
+
 def test_the_first_eight_verbs_come_first(luthier):
     ran = luthier("--help")
     first, more = ran.out.split("more\n")

@@ -1,4 +1,4 @@
-"""Order: a pure function of (seed, epoch, index) in which every example comes exactly once per epoch, bucketed or packed."""
+"""Order: a pure function of (seed, epoch, index) in which every example comes exactly once per epoch, grouped by length, drawn by lot or packed."""
 import itertools
 
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from luthier.errors import DataError
-from luthier.preparation.order import Order, pack, permutation
+from luthier.preparation.order import Order, pack, permutation, unevenness
 
 
 def make(lengths, **changes):
@@ -22,11 +22,11 @@ def some_lengths(count=203, longest=32, seed=0):
     return np.random.default_rng(seed).integers(1, longest + 1, count)
 
 
-@pytest.mark.parametrize("packing", [False, True])
+@pytest.mark.parametrize("layout", [{}, {"packing": True}, {"group_by_length": False}], ids=["grouped", "packed", "drawn"])
 @given(lengths=strategies.lists(strategies.integers(1, 32), min_size=1, max_size=120), batch_size=strategies.integers(1, 9), budget=strategies.integers(1, 200), seed=strategies.integers(0, 5))
 @settings(max_examples=60, deadline=None)
-def test_every_example_exactly_once_per_epoch(packing, lengths, batch_size, budget, seed):
-    order = make(lengths, packing=packing, batch_size=batch_size, tokens_per_micro_batch=budget, seed=seed)
+def test_every_example_exactly_once_per_epoch(layout, lengths, batch_size, budget, seed):
+    order = make(lengths, **layout, batch_size=batch_size, tokens_per_micro_batch=budget, seed=seed)
     for epoch in (0, 1, 7):
         steps = [order.step(epoch * order.steps_per_epoch + at) for at in range(order.steps_per_epoch)]
         assert sorted(index for step in steps for index in flat(step)) == list(range(len(lengths)))
@@ -37,8 +37,9 @@ def test_every_example_exactly_once_per_epoch(packing, lengths, batch_size, budg
             assert len(batch) == 1 or len(batch) * max(widths) <= budget
 
 
-def test_a_step_holds_exactly_batch_size_examples_and_the_short_last_one_is_kept():
-    order = make(some_lengths(203), batch_size=8)
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_step_holds_exactly_batch_size_examples_and_the_short_last_one_is_kept(grouped):
+    order = make(some_lengths(203), batch_size=8, group_by_length=grouped)
     sizes = [len(flat(order.step(at))) for at in range(order.steps_per_epoch)]
     assert sizes == [8] * 25 + [3]
 
@@ -53,12 +54,12 @@ def test_packed_steps_hold_a_fixed_number_of_rows_worth_batch_size_examples_on_a
 
 def test_the_order_is_a_function_of_seed_and_step_alone():
     lengths = some_lengths()
-    for packing in (False, True):
-        one, two = make(lengths, packing=packing), make(lengths, packing=packing)
+    for layout in ({}, {"packing": True}, {"group_by_length": False}):
+        one, two = make(lengths, **layout), make(lengths, **layout)
         numbers = [9, 2, 150, 0, 149, 77]
         assert [one.step(n) for n in numbers] == [two.step(n) for n in reversed(numbers)][::-1]
-        assert [make(lengths, packing=packing).step(n) for n in numbers] == [one.step(n) for n in numbers]
-        assert [one.step(n) for n in range(5)] != [make(lengths, packing=packing, seed=4).step(n) for n in range(5)]
+        assert [make(lengths, **layout).step(n) for n in numbers] == [one.step(n) for n in numbers]
+        assert [one.step(n) for n in range(5)] != [make(lengths, **layout, seed=4).step(n) for n in range(5)]
         assert [one.step(n) for n in range(5)] != [one.step(n + one.steps_per_epoch) for n in range(5)]
 
 
@@ -73,6 +74,23 @@ def test_bucketing_saves_padding_and_packing_saves_nearly_all():
     packed = Order(lengths, batch_size=16, tokens_per_micro_batch=4096, seed=0, packing=True, context=512)
     plain = lengths.mean() / np.mean([lengths[start:start + 16].max() for start in range(0, 4000, 16)])
     assert plain < 0.6 and bucketed.filled() > 0.9 and packed.filled() > 0.98
+
+
+def test_a_step_drawn_by_lot_is_like_the_whole_and_its_micro_batches_go_by_length():
+    """Two kinds of rows, short and long: grouped steps hold one kind alone, drawn ones both; padding stays rare, since a step's rows are cut by length."""
+    lengths = np.array([8] * 400 + [90] * 400)
+    grouped, drawn = (Order(lengths, batch_size=20, tokens_per_micro_batch=2048, seed=0, context=512, group_by_length=how) for how in (True, False))
+    mixed = {how: sum(len({int(lengths[index]) for batch in order.step(at) for row in batch for index in row}) > 1 for at in range(40)) for how, order in (("grouped", grouped), ("drawn", drawn))}
+    assert mixed["grouped"] <= 2 and mixed["drawn"] == 40 and drawn.filled() == 1.0
+    assert sorted(index for at in range(40) for batch in drawn.step(at) for row in batch for index in row) == list(range(800))
+    assert [drawn.step(at) for at in range(3)] != [drawn.step(at + 40) for at in range(3)]
+
+
+def test_unevenness_is_the_spread_of_what_grouped_steps_teach():
+    lengths = np.array([1, 2, 3, 4, 5, 6, 7, 8])
+    assert unevenness(lengths, np.ones(8), 2) == 0 and unevenness(lengths, np.zeros(8), 2) == 0 and unevenness(lengths[:1], np.ones(1), 2) == 0
+    assert unevenness(lengths[::-1], np.array([3, 3, 3, 3, 1, 1, 1, 1]), 2) == pytest.approx(0.5)
+    assert unevenness(lengths, np.array([3, 1, 3, 1, 3, 1, 3, 1]), 2) == 0, "uneven rows whose lengths do not tell of it"
 
 
 def test_packing_draws_new_company_each_epoch():

@@ -12,6 +12,7 @@ from luthier.errors import RecipeError
 from luthier.evaluation.results import Result
 from luthier.files import read_json
 from luthier.metrics.metric import mean
+from luthier.preparation.order import Order
 from luthier.tasks.answers import Answer
 from luthier.verbs.kinds import compared
 from luthier.verbs.sources import by_source, drawn_from, shares
@@ -48,6 +49,36 @@ def files(here):
 def recipe_file(here):
     (here / "luthier.yaml").write_text("model: spruce\n")
     return here / "luthier.yaml"
+
+
+def rows_of_unlike_length(here, *, long: int):
+    """Short questions with short answers and as many with answers `long` times as long, in one file."""
+    rows = [chat(f"which colour, {number}?", COLOURS[number % 4]) for number in range(40)] + [chat(f"which colours, {number}?", " ".join(COLOURS * long)) for number in range(40)]
+    (here / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"data.train": "rows.jsonl", "data.validation": 0.1, "data.test": 0.1}
+
+
+@pytest.mark.parametrize("given, grouped, because", [
+    (lambda here, files: files, False, "several sources"),
+    (lambda here, files: rows_of_unlike_length(here, long=6), False, "drawn by lot"),
+    (lambda here, files: rows_of_unlike_length(here, long=1) | {"data.train": "where.jsonl"}, True, "every step teaches about as much"),
+    (lambda here, files: files | {"training.group_by_length": True}, True, None),
+], ids=["mixture", "uneven", "even", "asked"])  # fmt: skip
+def test_what_a_step_learns_from_is_drawn_by_lot_where_length_tells_of_content(base, here, files, monkeypatch, given, grouped, because):
+    made = []
+
+    def order(*words, **more):
+        made.append(Order(*words, **more))
+        return made[-1]
+
+    monkeypatch.setattr("luthier.objectives.materials.Order", order)
+    notes = []
+    luthier.train(recipe_file(here), {"model": str(base), **QUICK, "training.max_steps": 1, **given(here, files)}, name="drawn", say=lambda event: notes.append(event.message))
+    assert f"group_by_length: {str(grouped).lower()}" in (here / "runs" / "drawn" / "config.resolved.yaml").read_text()
+    told = read_json(here / "runs" / "drawn" / "run.json")["resolved"].get("training.group_by_length", {}).get("reason")
+    assert told is None if because is None else because in told
+    learned = [one for one in made if one.batch_size < len(one.lengths)]
+    assert learned and all(one.group_by_length is grouped for one in learned)
 
 
 def test_a_mixture_is_learned_accounted_for_and_judged_source_by_source(base, here, files):

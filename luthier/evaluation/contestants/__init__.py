@@ -5,6 +5,7 @@ learns from training rows only.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from luthier.errors import RecipeError
 from luthier.evaluation.contestants import (
@@ -102,5 +103,6 @@ def make(name: str, **materials) -> Contestant:
     if missing := [need for need in kind.needs if materials.get(need) is None]:
         message = f"contestant {name} needs {' and '.join(missing)}, which this task, base and recipe do not give"
         raise RecipeError(message, code="R161", hint=f"leave {name} out of evaluation.contestants", field="evaluation.contestants")
+    import_module("sklearn.feature_extraction.text")  # here, so that no contestant's own time counts it
     told = (*kind.needs, *kind.takes)
     return kind.make(**{word: value for word, value in materials.items() if word in told and value is not None})

@@ -2,7 +2,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from luthier.errors import WorkFailed
 from luthier.tasks.answers import Answer
@@ -30,6 +29,8 @@ class LinearClassifier:
         self.labels = sorted(set(labels))
         self.model = None
         if len(self.labels) > 1:
+            from sklearn.linear_model import LogisticRegression  # two seconds, paid only by who uses it
+
             # The gradient it starts with shrinks with the number of labels, so a fixed tolerance would stop before the first step.
             self.model = LogisticRegression(C=strength, max_iter=200, tol=min(1e-3, 0.02 / len(self.labels)))
             self.model.fit(vectors_ND, np.asarray(labels, dtype=object).astype(str))

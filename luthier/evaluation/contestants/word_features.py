@@ -3,8 +3,6 @@ from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
-from sklearn.feature_extraction import FeatureHasher
-from sklearn.linear_model import SGDClassifier
 
 from luthier.data.records import Tagged
 from luthier.evaluation.contestants.contestant import Contestant
@@ -22,6 +20,9 @@ MOST_WORDS = 400_000
 
 def make(train: Sequence[Tagged], seed: int = 0) -> Contestant:
     """Logistic regression by stochastic gradient, a word a row."""
+    from sklearn.feature_extraction import FeatureHasher  # two seconds, paid only by who uses it
+    from sklearn.linear_model import SGDClassifier
+
     started = perf_counter()
     hasher = FeatureHasher(PLACES, input_type="string", alternate_sign=False)
     tags = [tag for record in train for tag in record.tags][:MOST_WORDS]

@@ -7,7 +7,7 @@ smallest confidence at which the upper 95 % bound (Clopper and Pearson 1934) of 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from luthier.evaluation.probes.probe import Found, Subject, resampled_interval
 
@@ -78,7 +78,7 @@ def threshold(sure_N: np.ndarray, right_N: np.ndarray, risk: float) -> float | N
         wrong += not right_N[at]
         if count < first or (count < len(order) and sure_N[order[count]] == sure_N[at]):
             continue
-        if stats.beta.ppf(0.95, wrong + 1, count - wrong) > risk if wrong < count else True:
+        if scipy.stats.beta.ppf(0.95, wrong + 1, count - wrong) > risk if wrong < count else True:
             break
         found = float(sure_N[at])
     return found
