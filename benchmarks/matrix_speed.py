@@ -26,6 +26,8 @@ CASES = [*(("classification", method) for method in METHODS), *((task, method) f
 SIDES = ("luthier", "trainer", "trainer_grouped")
 RATES = {"full": 1e-4, "layers": 1e-4, "lora": 5e-4, "dora": 5e-4, "qlora": 5e-4, "adapter": 1e-3, "prefix": 1e-2, "prompt": 1e-2, "ia3": 1e-2}
 ROWS, HELD, BATCH, WIDTH = 640, 128, 32, 128
+BLOCK = 512
+"""Plain text on the Trainer's side: joined and cut into rows as long as the base reads, as its tutorial does; as many of them a step as hold about BATCH documents."""
 
 
 # ---- rows ---------------------------------------------------------------------------------------
@@ -112,7 +114,7 @@ def encoded(task: str, rows: list[dict], tokenizer, labels: list[str], unit: tup
         return [{**item, "labels": [labels.index(row["tags"][word]) if first(item.word_ids(), at) else -100 for at, word in enumerate(item.word_ids())]} for row, item in zip(rows, made)]
     if task == "causal_lm":
         ids = [token for row in rows for token in (tokenizer.bos_token_id, *tokenizer(row["text"], add_special_tokens=False)["input_ids"])]
-        return [{"input_ids": ids[at : at + WIDTH], "attention_mask": [1] * len(ids[at : at + WIDTH]), "labels": ids[at : at + WIDTH]} for at in range(0, len(ids), WIDTH)]
+        return [{"input_ids": ids[at : at + BLOCK], "attention_mask": [1] * len(ids[at : at + BLOCK]), "labels": ids[at : at + BLOCK]} for at in range(0, len(ids), BLOCK)]
     if task == "seq2seq":
         end = [tokenizer.eos_token_id]
         read = lambda text: (tokenizer(text, add_special_tokens=False)["input_ids"] + end)[:512]
@@ -164,12 +166,14 @@ def trainer(asked: dict, clock: Clock):
         "token_classification": lambda: transformers.DataCollatorForTokenClassification(tokenizer), "masked_lm": lambda: transformers.DataCollatorForLanguageModeling(tokenizer),
         "seq2seq": lambda: transformers.DataCollatorForSeq2Seq(tokenizer, network), "causal_lm": lambda: transformers.DataCollatorForSeq2Seq(tokenizer),
     }.get(task, lambda: transformers.DataCollatorWithPadding(tokenizer))()
+    given = encoded(task, rows, tokenizer, labels, unit)
+    batch = max(1, round(BATCH * len(given) / len(rows))) if task == "causal_lm" else BATCH
     grouped = {"train_sampling_strategy": "group_by_length"} if asked["side"] == "trainer_grouped" else {}
     with tempfile.TemporaryDirectory() as folder:
         made = Trainer(
-            network, TrainingArguments(folder, num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=RATES[method], lr_scheduler_type="constant", weight_decay=0.0, seed=17, use_cpu=True, report_to="none",
+            network, TrainingArguments(folder, num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=RATES[method], lr_scheduler_type="constant", weight_decay=0.0, seed=17, use_cpu=True, report_to="none",
                                        save_strategy="no", logging_strategy="no", disable_tqdm=True, label_names=["labels"], **grouped),
-            train_dataset=encoded(task, rows, tokenizer, labels, unit), data_collator=collator, processing_class=tokenizer, callbacks=[Watching()],
+            train_dataset=given, data_collator=collator, processing_class=tokenizer, callbacks=[Watching()],
         )
         made.train()
     return made.model
@@ -240,9 +244,17 @@ def one_side(asked: dict) -> dict:
 
 
 def base_of(task: str, data: Path, folder: Path) -> str:
-    """MiniLM for what an encoder does, stories260K for plain text, a small T5 of random weights for pairs."""
+    """MiniLM for what an encoder does (with a new head for masks, which its file lacks), stories260K for plain text, a small T5 of random weights for pairs."""
     if task == "causal_lm":
         return str(data / "models" / "stories260K")
+    if task == "masked_lm":
+        import torch
+        from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+        torch.manual_seed(0)
+        AutoModelForMaskedLM.from_pretrained(minilm(), dtype=torch.float32).save_pretrained(folder / "mlm")
+        AutoTokenizer.from_pretrained(minilm()).save_pretrained(folder / "mlm")
+        return str(folder / "mlm")
     if task != "seq2seq":
         return minilm()
     import torch
