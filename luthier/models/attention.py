@@ -1,8 +1,11 @@
-"""Attention in bf16 on a CPU, block by block: matrix units do the products and the scores of a block stay in the processor's cache.
+"""Attention on a CPU where PyTorch's own is slow: in bf16, and with dropout on its probabilities.
+
+In bf16 it goes block by block: matrix units do the products and the scores of a block stay in the processor's cache.
 
 out = softmax(scale * Q K' + mask) V per head. PyTorch's own CPU kernel runs its backward pass in float32; here both passes are bf16 products
-with float32 sums, and causal blocks above the diagonal are never computed. Everything else (float32, dropout, a cache of keys, other devices, a
-forward pass alone without a mask, at which PyTorch's kernel is as fast) goes to PyTorch's kernel unchanged.
+with float32 sums, and causal blocks above the diagonal are never computed. With dropout PyTorch itself goes the plain way, and most of its time is
+the drawing of random numbers: see `quick_dropout`. Everything else (float32, a cache of keys, other devices, a forward pass alone without a mask, at
+which PyTorch's kernel is as fast) goes to PyTorch's kernel unchanged.
 
 B rows, H heads, K key heads, G query heads per key head, T tokens, D head width.
 """
@@ -12,6 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from luthier.models import quick_dropout
 from luthier.models.logprobs import products_dtype
 
 NAME = "luthier_blocks"
@@ -22,6 +26,8 @@ SCORE_BYTES = 1 << 20
 def attention_forward(module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
                       scaling: float | None = None, is_causal: bool | None = None, **kwargs):
     """Transformers' attention contract: query [B, H, T, D], key and value [B, K, T, D] -> [B, T, H, D]."""
+    if dropout and query.device.type == "cpu" and plain(query, key, kwargs):
+        return with_dropout(module, query, key, value, attention_mask, dropout, scaling, is_causal, kwargs.get("position_bias")), None
     fits = (
         products_dtype(query) == torch.bfloat16 and query.device.type == "cpu" and not dropout and (torch.is_grad_enabled() or attention_mask is not None)
         and query.shape[2] == key.shape[2] > 1 and (attention_mask is None or attention_mask.dtype == torch.bool)
@@ -33,6 +39,23 @@ def attention_forward(module, query: Tensor, key: Tensor, value: Tensor, attenti
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     query, key, value = query.bfloat16(), key.bfloat16(), value.bfloat16()
     return BlockAttention.apply(query, key, value, attention_mask, scale, causal).transpose(1, 2), None
+
+
+def plain(query: Tensor, key: Tensor, given: dict) -> bool:
+    """Whether an attention has a key head for each head, as many keys as it may see, and asks for nothing special, a bias by position apart."""
+    return query.shape[1] == key.shape[1] and query.shape[2] > 1 and not any(value is not None for name, value in given.items() if name in ("softcap", "cache", "s_aux"))
+
+
+def with_dropout(module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rate: float, scaling: float | None, is_causal: bool | None, bias: Tensor | None) -> Tensor:
+    """The plain way with quick dropout; a mask is True where a query sees a key, or is added to the scores."""
+    causal = mask is None and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
+    seen = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool).tril() if causal else None
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            seen = mask
+        else:
+            bias = mask if bias is None else bias + mask
+    return quick_dropout.attend(query, key, value, seen, bias, rate, query.shape[-1] ** -0.5 if scaling is None else scaling)
 
 
 def blocks(shape: tuple[int, ...], causal: bool):

@@ -20,6 +20,7 @@ from luthier.models.heads import CausalHead, Head
 from luthier.models.language_model import LanguageModel
 from luthier.models.location import Location, locate
 from luthier.models.logprobs import LogitTransform
+from luthier.models.quick_dropout import is_dropout
 from luthier.models.tokenizer import load_tokenizer
 from luthier.models.weights import Stored, pickled_side_files, read_headers, read_tensors, weight_files
 
@@ -193,8 +194,8 @@ def is_head(name: str, prefix: str) -> bool:
 
 
 def choose_attention(network: nn.Module, device: str, dtypes: set) -> None:
-    """In bf16 on a CPU, attention runs block by block; networks that chose anything but PyTorch's plain attention keep it."""
-    if device == "cpu" and torch.bfloat16 in dtypes and network.config._attn_implementation == "sdpa":
+    """On a CPU, attention in bf16 runs block by block, and one with dropout draws its numbers quickly; networks that chose anything but PyTorch's plain attention keep it."""
+    if device == "cpu" and network.config._attn_implementation == "sdpa" and (torch.bfloat16 in dtypes or any(map(is_dropout, network.modules()))):
         network.set_attn_implementation(attention.NAME)
 
 

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from luthier.models.quick_dropout import QuickDropout, is_dropout
+
 TOLERANCE = 1e-5
 GATED_ROWS = 64
 """Rows of a gated layer's backward pass at a time: what is made on the way stays in the processor's cache."""
@@ -234,6 +236,9 @@ def quicken(network: nn.Module) -> None:
     tried: dict[tuple, bool] = {}
     for module in network.modules():
         if isinstance(module, QuickNorm | QuickGated | QuickRotation):
+            continue
+        if is_dropout(module):
+            module.__class__ = quick(nn.Dropout, QuickDropout)
             continue
         if rotating(type(module)):
             module.__class__ = quick_attention(type(module))

@@ -1,6 +1,8 @@
 """Fills the figures of spruce's card: what it read, how it learned, and its held-out bits per character beside other small models.
 
-    python -m recipes.spruce.card CORPUS [--work FIRST SECOND] [--data DATA]     rewrites luthier/models/spruce/README.md between its markers
+    python -m recipes.spruce.card CORPUS [--work FIRST SECOND] [--after N] [--data DATA]     rewrites luthier/models/spruce/README.md between its markers
+
+`--after 3 --work FOURTH` keeps what the card says of the first three stages.
 
 Bits per character = nats of all tokens / ln 2 / characters, lower is better; it compares models whose tokens differ. Spruce reads dialogues in
 its chat format and pays for the control tokens too; the others read the bare turns, a line each.
@@ -22,6 +24,11 @@ from luthier.models.load import load
 
 SPRUCE = Path("luthier/models/spruce")
 OTHERS = ("TinyStories-656K", "stories260K", "babyllama-tok105")
+BEGINNINGS = (
+    ("chat", "I would like a table for two at an Italian place in San Jose tomorrow evening."), ("chat", "My name is Clara and my order is 5283. Where is it?"),
+    ("text", "It was late in the evening when the carriage"), ("text", "Once upon a time, there was a little dog named"),
+)
+"""What the samples of its writing go on from."""
 PER_SOURCE = 40  # held-out documents a source, the first of validation and test together
 MARK = "<!-- {name}: written by recipes/spruce/card.py -->"
 
@@ -117,10 +124,10 @@ def reading(corpus: Path) -> str:
     return table(["source", "documents", "tokens", "characters", "held out", "left out"], rows) + total
 
 
-def learning(works: list[Path]) -> str:
-    """How each stage of the pretraining went, from its log."""
-    told = []
-    for number, work in enumerate(works, 1):
+def learning(works: list[Path], before: list[str]) -> str:
+    """How each stage of the pretraining went, from its log; `before` are the paragraphs of earlier stages."""
+    told = [*before]
+    for number, work in enumerate(works, len(before) + 1):
         rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
         last, looks = rows[-1], [row for row in rows if "validation_loss" in row]
         curve = ", ".join(f"{row['validation_loss']:.3f} (step {row['step']})" for row in looks[:: max(1, len(looks) // 6)])
@@ -131,17 +138,36 @@ def learning(works: list[Path]) -> str:
     return "\n\n".join(told)
 
 
+@torch.no_grad()
+def samples() -> str:
+    """How it goes on from each beginning, the likeliest token each time, at most 48 of them."""
+    model, told = load(str(SPRUCE), head="causal"), []
+    for kind, text in BEGINNINGS:
+        prompt = {"input_ids": model.tokenizer(text)["input_ids"]} if kind == "text" else model.tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, return_dict=True)
+        ids = torch.tensor([prompt["input_ids"]])
+        written = model.network.eval().generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=48)[0, ids.shape[1] :]
+        told.append([text, model.tokenizer.decode(written, skip_special_tokens=True).strip().replace("\n", " ").replace("|", "\\|")])
+    return table(["given", "written"], told)
+
+
+def paragraphs(card: str, name: str) -> list[str]:
+    """What stands in a section."""
+    return card.split(MARK.format(name=name))[1].strip().split("\n\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--work", type=Path, nargs="*", help="the folders of recipes.spruce.pretrain, in order")
+    parser.add_argument("--after", type=int, default=0, help="stages whose account in the card stays")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LUTHIER_TEST_DATA", "../shared/data")))
     arguments = parser.parse_args()
     path = SPRUCE / "README.md"
     card = section(path.read_text(encoding="utf-8"), "corpus", reading(arguments.corpus))
     card = section(card, "figures", figures(arguments.corpus, arguments.data))
     if arguments.work:
-        card = section(card, "pretraining", learning(arguments.work))
+        card = section(card, "pretraining", learning(arguments.work, paragraphs(card, "pretraining")[: arguments.after]))
+    card = section(card, "samples", samples())
     path.write_text(re.sub(r"\n{3,}", "\n\n", card), encoding="utf-8")
 
 

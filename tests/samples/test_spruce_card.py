@@ -25,7 +25,7 @@ def test_a_section_is_replaced_and_nothing_else():
 
 def test_the_shipped_card_has_every_section_and_the_hubs_fields():
     text = (ROOT / "luthier/models/spruce/README.md").read_text()
-    for name in ("corpus", "pretraining", "figures"):
+    for name in ("corpus", "pretraining", "figures", "samples"):
         card.section(text, name, "x")
     for field in ("license:", "language:", "library_name: transformers", "pipeline_tag: text-generation", "tags:"):
         assert field in text.split("---")[1]
@@ -54,7 +54,8 @@ def test_a_dialogue_is_bared_of_its_control_tokens():
 def test_the_log_is_told_in_a_sentence(tmp_path):
     rows = [{"step": 10, "loss": 7.0, "tokens": 100.0}, {"step": 100, "loss": 5.0, "tokens": 1000.0, "validation_loss": 5.1}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    told = card.learning([tmp_path, tmp_path])
+    told = card.learning([tmp_path, tmp_path], [])
+    assert card.learning([tmp_path], ["Stage 1: long ago."]).startswith("Stage 1: long ago.\n\nStage 2: 100 optimizer steps")
     assert "Stage 1: 100 optimizer steps over 1,000 tokens" in told and "Stage 2: 100" in told and "5.100 after step 100" in told
 
 
