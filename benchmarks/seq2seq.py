@@ -2,6 +2,8 @@
 
     python benchmarks/seq2seq.py tosdr DATA --epochs 3               # terms of service to their summaries (ToS;DR), ROUGE-L
     python benchmarks/seq2seq.py english-german DATA --epochs 1      # 10,000 sentences, chrF
+    python benchmarks/seq2seq.py gsm8k DATA --rows 1000              # problems in words to their worked answers, ROUGE-L
+    python benchmarks/seq2seq.py self-instruct DATA --epochs 3       # instructions of many kinds to their answers, ROUGE-L
 
 DATA is the folder of development data (`../shared/data`). Both sides see the same rows in the same chat template, learn the answers only, with the same rate, batch and epochs,
 and write greedily; intervals are over test rows, of the difference too. Trainings run in processes of their own, one thread unless `--threads` says otherwise.
@@ -16,8 +18,8 @@ import time
 from dataclasses import astuple
 from pathlib import Path
 
-MEASURES = {"tosdr": "rouge_l", "english-german": "chrf"}
-INSTRUCTIONS = {"tosdr": "Summarise in one sentence:", "english-german": "Translate English to German:"}
+MEASURES = {"tosdr": "rouge_l", "english-german": "chrf", "gsm8k": "rouge_l", "self-instruct": "rouge_l"}
+INSTRUCTIONS = {"tosdr": "Summarise in one sentence:", "english-german": "Translate English to German:", "gsm8k": "Solve, step by step:", "self-instruct": "Do what is asked:"}
 MOST_TOKENS = 96
 """Of an answer, on both sides."""
 
@@ -40,7 +42,29 @@ def english_german(data: Path, test: int, seed: int) -> tuple[list, list]:
     return rows[test:], rows[:test]
 
 
-ROWS = {"tosdr": tosdr, "english-german": english_german}
+def gsm8k(data: Path, test: int, seed: int) -> tuple[list, list]:
+    """Questions and worked answers of the training file, and of the test file."""
+    found = []
+    for name in ("train", "test"):
+        path = next((data / "math").rglob(f"grade_school_math/data/{name}.jsonl"))
+        found.append([(row["question"], row["answer"]) for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())])
+        random.Random(seed).shuffle(found[-1])
+    return found[0], found[1][:test]
+
+
+def self_instruct(data: Path, test: int, seed: int) -> tuple[list, list]:
+    """Instructions with their input, written by people: the seeds and the user-oriented ones."""
+    folder, rows = next((data / "instruct").rglob("seed_tasks.jsonl")).parents[1], {}
+    for path in (folder / "data" / "seed_tasks.jsonl", folder / "human_eval" / "user_oriented_instructions.jsonl"):
+        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            for one in row["instances"]:
+                rows[f"{row['instruction']}\n\n{one['input']}".strip()] = one["output"]
+    rows = [(source, target) for source, target in rows.items() if target.strip()]
+    random.Random(seed).shuffle(rows)
+    return rows[test:], rows[:test]
+
+
+ROWS = {"tosdr": tosdr, "english-german": english_german, "gsm8k": gsm8k, "self-instruct": self_instruct}
 
 
 # ---- the two sides ------------------------------------------------------------------------------
@@ -94,7 +118,7 @@ def reference(run: Path, records: list, arguments) -> tuple[list[str], float]:
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
             network, TrainingArguments(scratch, num_train_epochs=arguments.epochs, per_device_train_batch_size=value("batch_size"), learning_rate=value("learning_rate"), seed=arguments.seed, warmup_steps=0.05,
-                                       lr_scheduler_type="cosine", report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True, train_sampling_strategy="group_by_length"),
+                                       lr_scheduler_type="cosine", report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True, use_cpu=True, train_sampling_strategy="group_by_length" if value("group_by_length") else "random"),
             train_dataset=encoded, data_collator=DataCollatorForSeq2Seq(tokenizer), processing_class=tokenizer,
         )
         began = time.perf_counter()

@@ -3,8 +3,8 @@
 In bf16 it goes block by block: matrix units do the products and the scores of a block stay in the processor's cache.
 
 out = softmax(scale * Q K' + mask) V per head. PyTorch's own CPU kernel runs its backward pass in float32; here both passes are bf16 products
-with float32 sums, and causal blocks above the diagonal are never computed. With dropout PyTorch itself goes the plain way, and most of its time is
-the drawing of random numbers: see `quick_dropout`. Everything else (float32, a cache of keys, other devices, a forward pass alone without a mask, at
+with float32 sums, and causal blocks above the diagonal are never computed. With dropout, in float32, PyTorch itself goes the plain way, and most of its
+time is the drawing of random numbers: see `quick_dropout`. Everything else (float32, a cache of keys, other devices, a forward pass alone without a mask, at
 which PyTorch's kernel is as fast) goes to PyTorch's kernel unchanged.
 
 B rows, H heads, K key heads, G query heads per key head, T tokens, D head width.
@@ -26,7 +26,7 @@ SCORE_BYTES = 1 << 20
 def attention_forward(module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, dropout: float = 0.0,
                       scaling: float | None = None, is_causal: bool | None = None, **kwargs):
     """Transformers' attention contract: query [B, H, T, D], key and value [B, K, T, D] -> [B, T, H, D]."""
-    if dropout and query.device.type == "cpu" and plain(query, key, kwargs):
+    if 0 < dropout < 1 and query.device.type == "cpu" and products_dtype(query) == torch.float32 and plain(query, key, kwargs):
         return with_dropout(module, query, key, value, attention_mask, dropout, scaling, is_causal, kwargs.get("position_bias")), None
     fits = (
         products_dtype(query) == torch.bfloat16 and query.device.type == "cpu" and not dropout and (torch.is_grad_enabled() or attention_mask is not None)

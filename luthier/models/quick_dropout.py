@@ -12,7 +12,7 @@ LEVELS = 1 << 16
 
 def noise(shape: torch.Size, rate: float, dtype: torch.dtype) -> Tensor:
     """What dropout multiplies by: 0 with probability `rate`, to the nearest 1 / 65,536, elsewhere the number that keeps the mean."""
-    gone, count = round(rate * LEVELS), math.prod(shape)
+    gone, count = min(round(rate * LEVELS), LEVELS - 1), math.prod(shape)
     words = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
     kept = words.view(torch.int16)[:count].view(shape) >= gone - LEVELS // 2
     return kept.to(dtype).mul_(LEVELS / (LEVELS - gone))

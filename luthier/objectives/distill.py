@@ -22,6 +22,7 @@ class Distill:
     name: ClassVar[str] = "distill"
     rate_factor: ClassVar[float] = 1.0
     examples_a_unit: ClassVar[int] = 1
+    learns_tokens: ClassVar[bool] = True
     record: ClassVar[type | None] = None
 
     teacher: str = ""

@@ -23,6 +23,7 @@ class DPO:
     name: ClassVar[str] = "dpo"
     rate_factor: ClassVar[float] = 0.2
     examples_a_unit: ClassVar[int] = 2
+    learns_tokens: ClassVar[bool] = False
     record: ClassVar[type | None] = Preference
 
     beta: Annotated[float, Gt(0)] = 0.1

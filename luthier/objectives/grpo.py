@@ -26,6 +26,7 @@ class GRPO(Writing):
     name: ClassVar[str] = "grpo"
     rate_factor: ClassVar[float] = 0.2
     examples_a_unit: ClassVar[int] = 1
+    learns_tokens: ClassVar[bool] = False
     record: ClassVar[type | None] = Prompt
 
     group_size: Annotated[int, Ge(2)] = 8

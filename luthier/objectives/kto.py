@@ -19,6 +19,7 @@ class KTO:
     name: ClassVar[str] = "kto"
     rate_factor: ClassVar[float] = 0.2
     examples_a_unit: ClassVar[int] = 1
+    learns_tokens: ClassVar[bool] = False
     record: ClassVar[type | None] = None
 
     beta: Annotated[float, Gt(0)] = 0.1

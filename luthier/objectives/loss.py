@@ -35,6 +35,8 @@ class Objective(Protocol):
     """The method's default learning rate times this is the objective's, for networks that are not small."""
     examples_a_unit: ClassVar[int]
     """Prepared examples that are learned together: 2 for pairs."""
+    learns_tokens: ClassVar[bool]
+    """Whether its loss is a sum over learned tokens, so that long answers count for more than short ones; otherwise every unit counts alike."""
     record: ClassVar["type | None"]
     """What it always learns from; None where task, settings or data decide."""
 

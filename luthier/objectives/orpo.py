@@ -20,6 +20,7 @@ class ORPO:
     name: ClassVar[str] = "orpo"
     rate_factor: ClassVar[float] = 0.5
     examples_a_unit: ClassVar[int] = 2
+    learns_tokens: ClassVar[bool] = False
     record: ClassVar[type | None] = Preference
 
     beta: Annotated[float, Gt(0)] = 0.1

@@ -28,6 +28,7 @@ class PPO(Writing):
     name: ClassVar[str] = "ppo"
     rate_factor: ClassVar[float] = 0.2
     examples_a_unit: ClassVar[int] = 1
+    learns_tokens: ClassVar[bool] = False
     record: ClassVar[type | None] = Prompt
 
     group_size: Annotated[int, Ge(1)] = 1

@@ -18,6 +18,7 @@ class Reward:
     name: ClassVar[str] = "reward"
     rate_factor: ClassVar[float] = 0.5
     examples_a_unit: ClassVar[int] = 2
+    learns_tokens: ClassVar[bool] = False
     record: ClassVar[type | None] = Preference
 
     center: Annotated[float, Ge(0)] = 0.0

@@ -15,6 +15,7 @@ class SFT:
     name: ClassVar[str] = "sft"
     rate_factor: ClassVar[float] = 1.0
     examples_a_unit: ClassVar[int] = 1
+    learns_tokens: ClassVar[bool] = True
     record: ClassVar[type | None] = None
 
     label_smoothing: float = 0.0

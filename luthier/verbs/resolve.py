@@ -46,7 +46,7 @@ class Circumstances:
     lengths: np.ndarray | None = None
     """Of the training examples, in tokens."""
     learned: np.ndarray | None = None
-    """How many tokens of each count in the loss."""
+    """How much each counts in the loss: its learned tokens, or alike."""
     sources: int = 1
     """Data sets of a mixture."""
     width: int = 1

@@ -12,6 +12,7 @@ import torch
 from luthier import settings
 from luthier.data import dataset, mixture
 from luthier.data.dataset import DataSet
+from luthier.data.settings import share
 from luthier.errors import DataError, RecipeError
 from luthier.methods.targets import new_weights
 from luthier.models.head_kinds import HEAD_KINDS
@@ -105,10 +106,10 @@ def task_with(task, labels: Sequence[str], summary: Mapping, max_new_tokens: int
 
 
 # ---- base ---------------------------------------------------------------------------------------
-def circumstances(base: ModelFacts, sources: int, store: TokenStore, rows: int, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
+def circumstances(base: ModelFacts, sources: int, counts_N, store: TokenStore, rows: int, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
     return Circumstances(
         rows, float(np.mean(store.lengths)), target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator,
-        store.lengths, np.asarray(store.learned), sources, base.width, new_head,
+        store.lengths, np.asarray(counts_N), sources, base.width, new_head,
     )
 
 
@@ -213,9 +214,11 @@ def target_length(store: TokenStore, task) -> int:
 
 
 def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine, sources: int = 1) -> tuple[Recipe, dict[str, str]]:
-    """The recipe with every `auto` a number, and the reasons; `sources` counts the data sets of a mixture."""
+    """The recipe with every `auto` a number, and the reasons; `sources` counts the data sets of a mixture; replayed text is one more."""
     store = tokens.stores["train"]
-    around = circumstances(base, sources, store, len(store) // recipe.objective.examples_a_unit, target_length(store, recipe.lesson), here, HEAD_KINDS[recipe.lesson.head(base.kind)].fresh)
+    sources += (share(recipe.data.replay, "replay") or 0.0) > 0
+    counts_N = store.learned if recipe.objective.learns_tokens else np.ones(len(store))
+    around = circumstances(base, sources, counts_N, store, len(store) // recipe.objective.examples_a_unit, target_length(store, recipe.lesson), here, HEAD_KINDS[recipe.lesson.head(base.kind)].fresh)
     found: Resolved = resolve(recipe.training, around, lambda parameters: default_rate(recipe, parameters))
     if found.settings.packing and recipe.lesson.head(base.kind) != "causal":
         raise RecipeError("training.packing puts several examples in one row, which only a causal head keeps apart", code="R158", field="training.packing", hint="leave training.packing out")

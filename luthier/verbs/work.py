@@ -69,6 +69,8 @@ from luthier.verbs.winning import Beside
 
 CALIBRATED_ON = 2000
 """Most validation rows by which confidence is fitted."""
+AS_BEFORE = (("training.group_by_length", True),)
+"""Values that stand for what every run did before there was the key, so that those runs go on."""
 NOT_IDENTITY = ("training.save_every", "training.keep_checkpoints", "evaluation.", "retrieval.", "tracking.", "data.")
 """Recipe keys that may differ on resume: they do not touch the weights; the data speaks through its fingerprint."""
 
@@ -286,7 +288,7 @@ class Work:
     def identity(self) -> dict:
         """What must be the same for a checkpoint to be continued."""
         flat = settings.flatten(settings.to_mapping(self.recipe))
-        fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY)}
+        fields = {key: value for key, value in flat.items() if not key.startswith(NOT_IDENTITY) and (key, value) not in AS_BEFORE}
         return {**fields, "data": self.data.fingerprint, "base": self.language_model.fingerprint, "mixed": self.mixed.key, **({"sources": self.sources_key} if self.sources_key else {}), "led": self.leading.key if self.leading else "", "share": self.share, "torch": torch.__version__}
 
     def materials(self) -> Materials:

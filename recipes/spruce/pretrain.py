@@ -9,7 +9,7 @@
 
 `--start luthier/models/spruce` goes on from the weights that ship.
 
-A second call continues by itself where the first stopped.
+A second call continues by itself where the first stopped. Products are in bf16 where the processor has units for it (stages 1 to 3 of the shipped weights), else in fp32.
 
 Every step is a pure function of (seed, step), so a run that was stopped and started again ends with the same bits.
 """
@@ -96,6 +96,14 @@ def begin_with(parameters: dict[str, torch.nn.Parameter], start: Path) -> None:
         checkpoint.load_weights(parameters, checkpoint.tensors_of(folder)[0], folder)
 
 
+def refuse_another_way(work: Path, how: dict) -> None:
+    """A run goes on as it began; SystemExit that says what differs."""
+    told = work / "how.json"
+    if told.exists() and (other := json.loads(told.read_text(encoding="utf-8"))) != how:
+        raise SystemExit(f"{work} began with {', '.join(f'{name} {other[name]}' for name in how if other[name] != how[name])}: go on so, or name another folder")
+    told.write_text(json.dumps(how), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
@@ -115,6 +123,7 @@ def main() -> None:
     config = AutoConfig.from_pretrained(SPRUCE)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(SPRUCE)
     bf16 = machine.cpu_units()[0]
+    refuse_another_way(arguments.work, {"mixed": arguments.mixed, "without": arguments.without, "share": arguments.share, "bf16": bf16})
     network = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
     quick_layers.quicken(network)
     parameters = dict(network.named_parameters())

@@ -63,6 +63,17 @@ def test_attention_with_dropout_is_pytorchs_where_nothing_is_dropped(mask, monke
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
+def test_a_rate_of_one_and_numbers_of_16_bits_stay_pytorchs_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(quick_dropout, "noise", lambda shape, rate, dtype: asked.append(rate) or torch.ones(shape, dtype=dtype))
+    module = nn.Module()
+    module.is_causal = False
+    for rate, dtype in ((1.0, torch.float32), (0.2, torch.bfloat16)):
+        query = torch.randn(1, 2, 3, 4, dtype=dtype)
+        attention.attention_forward(module, query, query, query, None, rate, 0.5, None)
+    assert not asked
+
+
 @pytest.mark.parametrize("family, head, rates", [("bert", "sequence_class", ("hidden_dropout_prob", "attention_probs_dropout_prob")), ("gpt2", "causal", ("resid_pdrop", "attn_pdrop"))])
 def test_a_network_with_dropout_takes_it_everywhere_and_answers_as_before(family, head, rates, tiny_model, tmp_path, monkeypatch):
     """It drops in layers and in attention; asked, not taught, it drops nothing."""

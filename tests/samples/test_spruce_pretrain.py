@@ -2,6 +2,7 @@
 import json
 import sys
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -34,7 +35,9 @@ def test_it_begins_with_the_weights_that_ship_and_continues_by_itself(tmp_path, 
     shipped = load_file(pretrain.SPRUCE / "model.safetensors")
     assert still["step"] == 3 and set(still["weights"]) == set(shipped) and all(torch.equal(tensor, shipped[name].float()) for name, tensor in still["weights"].items())
     assert orders[0] is False, "drawn by lot"
-    moved = call("--epochs", "2", "--peak", "1e-3")
-    assert moved["step"] == 6 and orders[2] is True and not torch.equal(moved["weights"]["model.norm.weight"], still["weights"]["model.norm.weight"])
+    with pytest.raises(SystemExit, match="began with mixed True"):
+        call("--epochs", "2", "--peak", "1e-3")
+    moved = call("--epochs", "2", "--peak", "1e-3", "--mixed")
+    assert moved["step"] == 6 and not torch.equal(moved["weights"]["model.norm.weight"], still["weights"]["model.norm.weight"])
     rows = [json.loads(line) for line in (work / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6] and rows[1]["validation_loss"] < rows[0]["validation_loss"]

@@ -58,12 +58,21 @@ def rows_of_unlike_length(here, *, long: int):
     return {"data.train": "rows.jsonl", "data.validation": 0.1, "data.test": 0.1}
 
 
+def pairs_of_unlike_length(here):
+    """The same as chosen and rejected answers: every pair counts alike, however long."""
+    rows = [{"prompt": f"which colours, {number}?", "chosen": " ".join(COLOURS * (1 + 5 * (number % 2))), "rejected": "none " * (1 + 5 * (number % 2))} for number in range(60)]
+    (here / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"objective": "dpo", "data.train": "pairs.jsonl", "data.validation": 0.1, "data.test": 0.1, "evaluation.contestants": ["base", "tuned"]}
+
+
 @pytest.mark.parametrize("given, grouped, because", [
     (lambda here, files: files, False, "several sources"),
     (lambda here, files: rows_of_unlike_length(here, long=6), False, "drawn by lot"),
     (lambda here, files: rows_of_unlike_length(here, long=1) | {"data.train": "where.jsonl"}, True, "every step teaches about as much"),
+    (lambda here, files: rows_of_unlike_length(here, long=1) | {"data.train": "where.jsonl", "data.replay": "20%"}, False, "several sources"),
+    (lambda here, files: pairs_of_unlike_length(here), True, "every step teaches about as much"),
     (lambda here, files: files | {"training.group_by_length": True}, True, None),
-], ids=["mixture", "uneven", "even", "asked"])  # fmt: skip
+], ids=["mixture", "uneven", "even", "replay", "pairs", "asked"])  # fmt: skip
 def test_what_a_step_learns_from_is_drawn_by_lot_where_length_tells_of_content(base, here, files, monkeypatch, given, grouped, because):
     made = []
 
@@ -72,6 +81,7 @@ def test_what_a_step_learns_from_is_drawn_by_lot_where_length_tells_of_content(b
         return made[-1]
 
     monkeypatch.setattr("luthier.objectives.materials.Order", order)
+    rows_of_unlike_length(here, long=1)
     notes = []
     luthier.train(recipe_file(here), {"model": str(base), **QUICK, "training.max_steps": 1, **given(here, files)}, name="drawn", say=lambda event: notes.append(event.message))
     assert f"group_by_length: {str(grouped).lower()}" in (here / "runs" / "drawn" / "config.resolved.yaml").read_text()

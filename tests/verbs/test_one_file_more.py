@@ -26,6 +26,7 @@ class Halved:
     record: ClassVar[type | None] = None
     rate_factor: ClassVar[float] = 1.0
     examples_a_unit: ClassVar[int] = 1
+    learns_tokens: ClassVar[bool] = True
     share: float = 0.5
     """Factor on the loss."""
 
