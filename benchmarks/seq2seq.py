@@ -43,13 +43,11 @@ def english_german(data: Path, test: int, seed: int) -> tuple[list, list]:
 
 
 def gsm8k(data: Path, test: int, seed: int) -> tuple[list, list]:
-    """Questions and worked answers of the training file, and of the test file."""
-    found = []
-    for name in ("train", "test"):
-        path = next((data / "math").rglob(f"grade_school_math/data/{name}.jsonl"))
-        found.append([(row["question"], row["answer"]) for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())])
-        random.Random(seed).shuffle(found[-1])
-    return found[0], found[1][:test]
+    """Questions and worked answers."""
+    path = next((data / "math").rglob("grade_school_math/data/train.jsonl"))
+    rows = [(row["question"], row["answer"]) for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())]
+    random.Random(seed).shuffle(rows)
+    return rows[test:], rows[:test]
 
 
 def self_instruct(data: Path, test: int, seed: int) -> tuple[list, list]:

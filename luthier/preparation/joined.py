@@ -14,7 +14,7 @@ class JoinedStore:
     def __init__(self, stores: Sequence[TokenStore]):
         self.stores = list(stores)
         self.starts = np.cumsum([0, *(len(store) for store in stores)])
-        for name in ("lengths", "learned", "cuts"):
+        for name in ("lengths", "learned", "cuts", "labels"):
             setattr(self, name, np.concatenate([np.asarray(vars(store)[name]) for store in stores]))
         shifts = np.cumsum([0, *(int(store.records.max(initial=-1)) + 1 for store in stores)])
         self.records = np.concatenate([np.asarray(store.records) + shift for store, shift in zip(stores, shifts)])

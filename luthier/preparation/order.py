@@ -111,6 +111,25 @@ def unevenness(lengths_N: np.ndarray, learned_N: np.ndarray, batch_size: int) ->
     return float(taught.std() / taught.mean()) if whole and taught.any() else 0.0
 
 
+def told_by_length(lengths_N: np.ndarray, labels_N: np.ndarray, values_NK: np.ndarray | None, batch_size: int) -> float:
+    """How much of what is asked for a step of like length gives away: the share of the variance of labels (-1: none) or values that lies between such steps,
+    beyond what chance puts there; 0 where length says nothing of them, 1 where it says all."""
+    whole = len(lengths_N) // batch_size * batch_size
+    order = np.argsort(lengths_N, kind="stable")[:whole]
+    if not whole or batch_size < 2:
+        return 0.0
+    if values_NK is not None:
+        values_SBK = np.asarray(values_NK, dtype=np.float64)[order].reshape(-1, batch_size, values_NK.shape[-1])
+        within, between = values_SBK.reshape(whole, -1).var(0).sum(), values_SBK.mean(1).var(0).sum()
+    else:
+        labels = np.asarray(labels_N, dtype=np.int64)[order]
+        step = np.arange(whole) // batch_size
+        share_of = lambda keys, of: float(np.square(np.unique(keys, return_counts=True)[1] / of).sum())  # of a one-hot label: 1 - this is its variance
+        overall = share_of(labels, whole)
+        within, between = 1 - overall, share_of(step * (labels.max() + 2) + labels + 1, batch_size) / (whole // batch_size) - overall
+    return max(0.0, float((between / within - 1 / batch_size) / (1 - 1 / batch_size))) if within > 1e-12 else 0.0
+
+
 def cut(widths_N: np.ndarray, budget: int, start: int) -> list[tuple[int, int]]:
     """Descending widths cut into runs that cost the least together: rows times the widest, and `start` for each run; a run of several rows costs at most `budget`."""
     best_N, from_N, lowest = np.zeros(len(widths_N) + 1, dtype=np.int64), np.zeros(len(widths_N) + 1, dtype=np.int64), 0

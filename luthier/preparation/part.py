@@ -12,7 +12,7 @@ class PartStore:
 
     def __init__(self, store, numbers: np.ndarray):
         self.store, self.numbers = store, np.asarray(numbers, dtype=np.int64)
-        self.lengths, self.learned, self.cuts, self.records = (np.asarray(getattr(store, name))[self.numbers] for name in ("lengths", "learned", "cuts", "records"))
+        self.lengths, self.learned, self.cuts, self.records, self.labels = (np.asarray(getattr(store, name))[self.numbers] for name in ("lengths", "learned", "cuts", "records", "labels"))
         self.values = None if store.values is None else store.values[self.numbers]
         self.key = digest(store.key, self.numbers.tobytes())
         self.tokens, self.tokens_learned, self.tokens_cut = int(self.lengths.sum()), int(self.learned.sum()), int(self.cuts.sum())

@@ -27,7 +27,7 @@ FORMAT = 4
 
 
 class TokenStore:
-    """Examples by index. `lengths`, `learned`, `cuts` and `records` (index of the record in its split) are per example; `facts` is what the builder noted."""
+    """Examples by index. `lengths`, `learned`, `cuts`, `labels` (-1: none), `values` (None where there are none) and `records` (index of the record in its split) are per example; `facts` is what the builder noted."""
 
     def __init__(self, folder: Path):
         """Open a store. A folder without one, or with files of a wrong size, is a DiskError that names it."""
@@ -37,7 +37,7 @@ class TokenStore:
         self._tokens, self._weights, self._offsets = columns["tokens"], columns["weights"], columns["offsets"]
         self._targets, self._values = columns["targets"], columns["values"].reshape(self.facts["examples"], -1) if self.facts["values"] else None
         self._sources, self._seconds, self._shares = columns["sources"], columns["seconds"], columns["shares"]
-        self._labels, self.cuts, self.learned = columns["labels"], columns["cuts"], columns["learned"]
+        self.labels, self.cuts, self.learned = columns["labels"], columns["cuts"], columns["learned"]
         self.records = columns["records"]
         self.lengths = np.diff(self._offsets).astype(np.int64)
 
@@ -54,7 +54,7 @@ class TokenStore:
     def __getitem__(self, index: int) -> Example:
         index = range(len(self))[index]
         start, end = int(self._offsets[index]), int(self._offsets[index + 1])
-        label = int(self._labels[index])
+        label = int(self.labels[index])
         return Example(
             self._tokens[start:end], self._weights[start:end], None if label < 0 else label, int(self.cuts[index]), int(self.records[index]),
             targets=self._targets[start:end] if len(self._targets) else None, values=None if self._values is None else self._values[index],

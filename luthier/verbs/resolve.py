@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from luthier.preparation.order import unevenness
+from luthier.preparation.order import told_by_length, unevenness
 from luthier.training.settings import TrainingSettings
 
 LOOKS = 8
@@ -16,6 +16,9 @@ LOOKS = 8
 UNEVEN = 0.4
 """Spread of what steps of like length would teach, above which a step's examples are drawn by lot. Sets at 0 and 0.39 learn alike both ways; one at 0.43 ends
 0.06 nats lower drawn by lot, a mixture at 1.17 half a nat lower (dev/log.md)."""
+GIVEN_AWAY = 0.1
+"""Share of the variance of labels or numbers that may lie between steps of like length. banking77 has 0.005 and learns alike both ways; where the number asked for
+is the length itself, grouping ends at a held-out error of 0.79 of the variance and drawing by lot at 0.27 (dev/log.md)."""
 HEAD_RATE, HEAD_RATE_BY_WIDTH = 1e-2, 4.0
 """Rate of an output layer that no file held, chosen on rows that no test uses (dev/log.md): the first, or the second divided by the width where that is less.
 
@@ -44,9 +47,13 @@ class Circumstances:
     accelerator: bool
     """Whether there is a GPU."""
     lengths: np.ndarray | None = None
-    """Of the training examples, in tokens."""
+    """Of the training examples, in tokens; None where the objective learns from pairs or prompts, which count alike."""
     learned: np.ndarray | None = None
-    """How much each counts in the loss: its learned tokens, or alike."""
+    """How many tokens of each count in the loss."""
+    labels: np.ndarray | None = None
+    """Number of each example's class; -1 where it has none."""
+    values: np.ndarray | None = None
+    """Numbers that are asked for, [N, K]; None where none are."""
     sources: int = 1
     """Data sets of a mixture."""
     width: int = 1
@@ -87,6 +94,9 @@ def group_by_length(batch_size: int, facts: Circumstances) -> tuple[bool, str]:
     uneven = 0.0 if facts.lengths is None else unevenness(facts.lengths, facts.learned, batch_size)
     if uneven > UNEVEN:
         return False, f"grouped by length, steps would differ by {uneven:.0%} in what they teach (at most {UNEVEN:.0%}): a step's examples are drawn by lot"
+    told = 0.0 if facts.lengths is None else told_by_length(facts.lengths, facts.labels, facts.values, batch_size)
+    if told > GIVEN_AWAY:
+        return False, f"length gives away {told:.0%} of what is asked (at most {GIVEN_AWAY:.0%}), and grouped by it a step would hold one kind of answer: a step's examples are drawn by lot"
     return True, "rows of like length side by side waste little, and every step teaches about as much"
 
 

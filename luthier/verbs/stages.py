@@ -106,10 +106,10 @@ def task_with(task, labels: Sequence[str], summary: Mapping, max_new_tokens: int
 
 
 # ---- base ---------------------------------------------------------------------------------------
-def circumstances(base: ModelFacts, sources: int, counts_N, store: TokenStore, rows: int, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
+def circumstances(base: ModelFacts, sources: int, one_by_one: bool, store: TokenStore, rows: int, target_tokens: int, here: Machine, new_head: bool) -> Circumstances:
     return Circumstances(
         rows, float(np.mean(store.lengths)), target_tokens, base.parameters, base.context, here.bf16, here.cores, here.accelerator,
-        store.lengths, np.asarray(counts_N), sources, base.width, new_head,
+        *(store.lengths, np.asarray(store.learned), store.labels, store.values) if one_by_one else (None,) * 4, sources, base.width, new_head,
     )
 
 
@@ -217,8 +217,7 @@ def settle(recipe: Recipe, base: ModelFacts, tokens: Tokens, here: Machine, sour
     """The recipe with every `auto` a number, and the reasons; `sources` counts the data sets of a mixture; replayed text is one more."""
     store = tokens.stores["train"]
     sources += (share(recipe.data.replay, "replay") or 0.0) > 0
-    counts_N = store.learned if recipe.objective.learns_tokens else np.ones(len(store))
-    around = circumstances(base, sources, counts_N, store, len(store) // recipe.objective.examples_a_unit, target_length(store, recipe.lesson), here, HEAD_KINDS[recipe.lesson.head(base.kind)].fresh)
+    around = circumstances(base, sources, recipe.objective.learns_tokens, store, len(store) // recipe.objective.examples_a_unit, target_length(store, recipe.lesson), here, HEAD_KINDS[recipe.lesson.head(base.kind)].fresh)
     found: Resolved = resolve(recipe.training, around, lambda parameters: default_rate(recipe, parameters))
     if found.settings.packing and recipe.lesson.head(base.kind) != "causal":
         raise RecipeError("training.packing puts several examples in one row, which only a causal head keeps apart", code="R158", field="training.packing", hint="leave training.packing out")

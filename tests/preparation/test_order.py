@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from luthier.errors import DataError
-from luthier.preparation.order import Order, pack, permutation, unevenness
+from luthier.preparation.order import Order, pack, permutation, told_by_length, unevenness
 
 
 def make(lengths, **changes):
@@ -91,6 +91,18 @@ def test_unevenness_is_the_spread_of_what_grouped_steps_teach():
     assert unevenness(lengths, np.ones(8), 2) == 0 and unevenness(lengths, np.zeros(8), 2) == 0 and unevenness(lengths[:1], np.ones(1), 2) == 0
     assert unevenness(lengths[::-1], np.array([3, 3, 3, 3, 1, 1, 1, 1]), 2) == pytest.approx(0.5)
     assert unevenness(lengths, np.array([3, 1, 3, 1, 3, 1, 3, 1]), 2) == 0, "uneven rows whose lengths do not tell of it"
+
+
+def test_what_length_gives_away_of_labels_and_numbers():
+    """All where they are the length, nothing where they are chance, and the share that is mixed in."""
+    draw = np.random.default_rng(0)
+    lengths, none = draw.integers(5, 60, 4000), np.full(4000, -1)
+    chance = draw.integers(5, 60, 4000)
+    assert told_by_length(lengths, none, lengths[:, None], 16) > 0.99 and told_by_length(lengths, lengths // 10, None, 16) > 0.9
+    assert told_by_length(lengths, none, chance[:, None], 16) < 0.03 and told_by_length(lengths, chance // 10, None, 16) < 0.03
+    half = np.where(draw.random(4000) < 0.5, lengths, chance) // 10
+    assert 0.1 < told_by_length(lengths, half, None, 16) < 0.5
+    assert told_by_length(lengths, none, None, 16) == 0 and told_by_length(lengths, np.zeros(4000), None, 16) == 0 and told_by_length(lengths[:3], none[:3], None, 16) == 0
 
 
 def test_packing_draws_new_company_each_epoch():

@@ -58,6 +58,13 @@ def rows_of_unlike_length(here, *, long: int):
     return {"data.train": "rows.jsonl", "data.validation": 0.1, "data.test": 0.1}
 
 
+def numbers_of_words(here):
+    """The number asked for is how long the text is."""
+    rows = [{"text": "word " * (1 + number % 20), "score": float(number % 20)} for number in range(100)]
+    (here / "numbers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"task": "regression", "data.train": "numbers.jsonl", "data.validation": 0.1, "data.test": 0.1, "evaluation.contestants": ["median", "tuned"]}
+
+
 def pairs_of_unlike_length(here):
     """The same as chosen and rejected answers: every pair counts alike, however long."""
     rows = [{"prompt": f"which colours, {number}?", "chosen": " ".join(COLOURS * (1 + 5 * (number % 2))), "rejected": "none " * (1 + 5 * (number % 2))} for number in range(60)]
@@ -70,9 +77,10 @@ def pairs_of_unlike_length(here):
     (lambda here, files: rows_of_unlike_length(here, long=6), False, "drawn by lot"),
     (lambda here, files: rows_of_unlike_length(here, long=1) | {"data.train": "where.jsonl"}, True, "every step teaches about as much"),
     (lambda here, files: rows_of_unlike_length(here, long=1) | {"data.train": "where.jsonl", "data.replay": "20%"}, False, "several sources"),
+    (lambda here, files: numbers_of_words(here), False, "length gives away"),
     (lambda here, files: pairs_of_unlike_length(here), True, "every step teaches about as much"),
     (lambda here, files: files | {"training.group_by_length": True}, True, None),
-], ids=["mixture", "uneven", "even", "replay", "pairs", "asked"])  # fmt: skip
+], ids=["mixture", "uneven", "even", "replay", "numbers", "pairs", "asked"])  # fmt: skip
 def test_what_a_step_learns_from_is_drawn_by_lot_where_length_tells_of_content(base, here, files, monkeypatch, given, grouped, because):
     made = []
 
