@@ -86,7 +86,7 @@ def test_the_curve_is_read_where_it_falls_steepest():
 
 def test_a_smaller_part_is_part_of_every_larger_one():
     class Store:
-        key, lengths, learned, cuts, records, values = "k", list(range(1, 41)), [1] * 40, [0] * 40, list(range(40)), None
+        key, lengths, learned, cuts, records, labels, values = "k", list(range(1, 41)), [1] * 40, [0] * 40, list(range(40)), [-1] * 40, None
 
         def __len__(self):
             return 40
