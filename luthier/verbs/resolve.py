@@ -88,7 +88,10 @@ def tokens_per_micro_batch(facts: Circumstances) -> tuple[int, str]:
     return 2048, "about two thousand tokens keep the processor busy and its caches warm; lower it if memory is short, nothing else changes"
 
 
-def group_by_length(batch_size: int, facts: Circumstances) -> tuple[bool, str]:
+def group_by_length(settings: TrainingSettings, facts: Circumstances) -> tuple[bool, str]:
+    batch_size = settings.batch_size
+    if settings.packing:
+        return True, "says nothing here: packed rows are full, whatever the lengths"
     if facts.sources > 1:
         return False, "several sources: each step learns from all of them, not from the one whose rows are that long"
     uneven = 0.0 if facts.lengths is None else unevenness(facts.lengths, facts.learned, batch_size)
@@ -136,7 +139,7 @@ def resolve(settings: TrainingSettings, facts: Circumstances, default_rate: Call
     settle("head_learning_rate", head_rate(resolved.settings.learning_rate, facts))
     settle("tokens_per_micro_batch", tokens_per_micro_batch(facts))
     settle("packing", (False, "rows go into micro-batches by length, which wastes little, and attention stays short"))
-    settle("group_by_length", group_by_length(resolved.settings.batch_size, facts))
+    settle("group_by_length", group_by_length(resolved.settings, facts))
     settle("precision", ("bf16", "this machine multiplies bf16 in hardware") if facts.bf16 else ("fp32", "this machine has no bf16 units"))
     settle("threads", (facts.threads, "the cores that this process may use"))
     settle("evaluate_every", steps_between_looks(resolved.settings, facts))

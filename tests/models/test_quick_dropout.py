@@ -63,7 +63,8 @@ def test_attention_with_dropout_is_pytorchs_where_nothing_is_dropped(mask, monke
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_a_rate_of_one_and_numbers_of_16_bits_stay_pytorchs_own(monkeypatch):
+def test_a_rate_of_one_16_bits_and_fewer_key_heads_stay_pytorchs_own(monkeypatch):
+    """One with fewer key heads than heads would not even multiply; a single query is asked, not learned."""
     asked = []
     monkeypatch.setattr(quick_dropout, "noise", lambda shape, rate, dtype: asked.append(rate) or torch.ones(shape, dtype=dtype))
     module = nn.Module()
@@ -71,6 +72,11 @@ def test_a_rate_of_one_and_numbers_of_16_bits_stay_pytorchs_own(monkeypatch):
     for rate, dtype in ((1.0, torch.float32), (0.2, torch.bfloat16)):
         query = torch.randn(1, 2, 3, 4, dtype=dtype)
         attention.attention_forward(module, query, query, query, None, rate, 0.5, None)
+    module.num_key_value_groups = 2
+    query, key = torch.randn(1, 4, 3, 4), torch.randn(1, 2, 3, 4)
+    assert attention.attention_forward(module, query, key, key, None, 0.2, 0.5, None)[0].shape == (1, 3, 4, 4)
+    with pytest.raises(ValueError, match="softcap"):
+        attention.attention_forward(module, key, key, key, None, 0.2, 0.5, None, softcap=30.0)
     assert not asked
 
 

@@ -47,6 +47,21 @@ def test_nats_are_those_of_the_right_tokens():
     assert card.nats(lambda tokens: SimpleNamespace(logits=logits[:, : tokens.shape[1]]), [2, 3], 0, 10) == pytest.approx(expected)
 
 
+def test_what_the_card_says_of_earlier_stages_can_be_kept():
+    mark = card.MARK.format(name="pretraining")
+    text = f"before\n\n{mark}\nStage 1: one.\n\nStage 2: two.\n{mark}\n\nafter"
+    assert card.paragraphs(text, "pretraining") == ["Stage 1: one.", "Stage 2: two."]
+    assert [line[:8] for line in card.paragraphs((ROOT / "luthier/models/spruce/README.md").read_text(), "pretraining")] == [f"Stage {n}:" for n in (1, 2, 3, 4)]
+
+
+def test_samples_of_its_writing_are_what_the_shipped_weights_write(monkeypatch):
+    """A row for each beginning, and none of them empty or a repetition of what was given."""
+    monkeypatch.chdir(ROOT)
+    rows = [line.split(" | ") for line in card.samples().splitlines()[2:]]
+    assert [row[0].removeprefix("| ") for row in rows] == [text for _, text in card.BEGINNINGS]
+    assert all(len(written) > 20 and given.strip("| ") not in written for given, written in rows)
+
+
 def test_a_dialogue_is_bared_of_its_control_tokens():
     assert card.bare("<|system|>You help.<|end|><|user|>Hi<|end|><|assistant|>Hello") == "You help.\nHi\nHello"
 

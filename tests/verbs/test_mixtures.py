@@ -14,6 +14,7 @@ from luthier.files import read_json
 from luthier.metrics.metric import mean
 from luthier.preparation.order import Order
 from luthier.tasks.answers import Answer
+from luthier.training import checkpoint
 from luthier.verbs.kinds import compared
 from luthier.verbs.sources import by_source, drawn_from, shares
 
@@ -97,6 +98,17 @@ def test_what_a_step_learns_from_is_drawn_by_lot_where_length_tells_of_content(b
     assert told is None if because is None else because in told
     learned = [one for one in made if one.batch_size < len(one.lengths)]
     assert learned and all(one.group_by_length is grouped for one in learned)
+    identity = checkpoint.newest(here / "runs" / "drawn")[1].identity
+    assert identity.get("training.group_by_length") is (None if grouped else False), "runs from before the setting were grouped, and go on"
+
+
+@pytest.mark.parametrize("given", [lambda here, files: files, lambda here, files: rows_of_unlike_length(here, long=1) | {"data.train": "where.jsonl", "data.replay": "20%"}], ids=["mixture", "replay"])
+def test_a_plan_draws_by_lot_where_the_training_will(base, here, files, monkeypatch, given):
+    made = []
+    monkeypatch.setattr("luthier.verbs.training.Order", lambda *words, **more: made.append(Order(*words, **more)) or made[-1])
+    rows_of_unlike_length(here, long=1)
+    told = luthier.plan(recipe_file(here), {"model": str(base), **QUICK, **given(here, files)}).values["resolved"]["training.group_by_length"]
+    assert told["value"] is False and "several sources" in told["reason"] and made and not any(one.group_by_length for one in made)
 
 
 def test_a_mixture_is_learned_accounted_for_and_judged_source_by_source(base, here, files):
